@@ -1,0 +1,57 @@
+"""PostgreSQL connections from the variables that Azure Service Connector sets.
+
+Nothing is read or imported beyond this file until it is asked for: a Functions worker gets its
+environment after it has been started, and start-up time is paid by every user.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from azpg_bootstrap.database import Database, connect
+    from azpg_bootstrap.environment import pg_environ
+    from azpg_bootstrap.errors import AzpgError, ConfigError, MissingExtraError, TokenError
+    from azpg_bootstrap.methods import AuthMethod, choose
+    from azpg_bootstrap.settings import Settings, load_settings
+
+__all__ = [
+    "AuthMethod",
+    "AzpgError",
+    "ConfigError",
+    "Database",
+    "MissingExtraError",
+    "Settings",
+    "TokenError",
+    "choose",
+    "connect",
+    "load_settings",
+    "pg_environ",
+]
+
+_HOMES = {
+    "AuthMethod": "methods",
+    "AzpgError": "errors",
+    "ConfigError": "errors",
+    "Database": "database",
+    "MissingExtraError": "errors",
+    "Settings": "settings",
+    "TokenError": "errors",
+    "choose": "methods",
+    "connect": "database",
+    "load_settings": "settings",
+    "pg_environ": "environment",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,173 @@
+"""The one noun passed around: a database, and how to prove to it who we are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import certifi
+
+from azpg_bootstrap import clouds
+from azpg_bootstrap.auth import token_provider
+from azpg_bootstrap.claims import user_name
+from azpg_bootstrap.errors import ConfigError
+from azpg_bootstrap.methods import AuthMethod, choose
+from azpg_bootstrap.settings import Settings, load_settings
+from azpg_bootstrap.variables import prefix
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+    from psycopg2.extensions import connection as Psycopg2Connection  # noqa: N812
+
+PACKAGE: Final = "azpg-bootstrap"
+
+DEFAULTS: Final = {
+    # Seconds per address: a cold flexible server answers within two, a firewall never.
+    "connect_timeout": "10",
+    # Azure's load balancers forget a silent connection after 4 minutes; seconds, well below.
+    "keepalives_idle": "60",
+    # A peer that misses three in a row is gone: noticed 90 seconds after its last word.
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    # The same 90 seconds, in milliseconds, for a peer that goes while it is being sent to.
+    "tcp_user_timeout": "90000",
+    # Azure has no Kerberos; libpq would ask for a ticket where a machine has one, before TLS.
+    "gssencmode": "disable",
+}
+"""libpq keywords that suit a cloud better than libpq's own defaults."""
+
+VERIFYING: Final = ("verify-ca", "verify-full")
+"""The sslmodes that need a root certificate; the wheels' own folder of them does not exist."""
+
+IDENTIFYING: Final = frozenset({"host", "port", "dbname", "user", "password", "sslmode"})
+"""libpq keywords that settings are made of; the others only pass through."""
+
+
+class Database:
+    """A database as its settings describe it, with the token of its identity.
+
+    It is cheap to make and to keep: databases of the same identity share one token. Threads,
+    coroutines and forked processes may share one too.
+    """
+
+    def __init__(self, settings: Settings, *, credential: TokenCredential | None = None) -> None:
+        self.settings: Final = settings
+        self.auth_method: Final = choose(settings)
+        """How the identity is proven; with `credential` it only tells how it would have been."""
+        self._tokens = (
+            None if self.auth_method is AuthMethod.SECRET else token_provider(settings, credential)
+        )
+        if credential is not None and not self._tokens:
+            raise ConfigError(
+                f"credential= was given, but {prefix(settings.connection)}PASSWORD is set: "
+                "remove one of the two"
+            )
+
+    @classmethod
+    def from_env(
+        cls,
+        connection: str | None = None,
+        *,
+        environ: Mapping[str, str] = os.environ,
+        credential: TokenCredential | None = None,
+    ) -> Database:
+        """Read `load_settings(connection, environ=environ)` and return its database.
+
+        `credential`, any azure-core token credential, takes the place of the identity that the
+        variables name. Raises ConfigError.
+        """
+        return cls(load_settings(connection, environ=environ), credential=credential)
+
+    def __repr__(self) -> str:
+        settings = self.settings
+        user = f"{settings.user}@" if settings.user else ""
+        where = f"{user}{settings.host}:{settings.port}/{settings.database}"
+        return f"<Database {where} {self.auth_method} sslmode={settings.sslmode}>"
+
+    def params(self, **libpq: Any) -> dict[str, Any]:
+        """Return all libpq keywords but the password; those given here win.
+
+        Where no user is configured, the token is needed to tell it. Raises ConfigError for an
+        sslmode that could show the token, and TokenError.
+        """
+        settings = self.settings
+        params: dict[str, Any] = {
+            **DEFAULTS,
+            "application_name": settings.app_name or PACKAGE,
+            **dict(settings.keywords),
+            "host": settings.host,
+            "port": settings.port,
+            "dbname": settings.database,
+            **{keyword: value for keyword, value in libpq.items() if value is not None},
+        }
+        if "user" not in params:
+            params["user"] = settings.user or self._user_of_token()
+        if "sslmode" not in params:
+            params["sslmode"] = settings.named_sslmode or clouds.default_sslmode(params["host"])
+        if self._tokens and "password" not in params:
+            _refuse_exposure(params["host"], params["sslmode"])
+        if params["sslmode"] in VERIFYING:
+            params.setdefault("sslrootcert", certifi.where())
+        return params
+
+    def password(self) -> str:
+        """Return what to log in with: the password, or a good token. Raises TokenError."""
+        return self._tokens.get().value if self._tokens else self._secret()
+
+    async def apassword(self) -> str:
+        """Do as `password` does, without blocking the event loop."""
+        return (await self._tokens.aget()).value if self._tokens else self._secret()
+
+    def prefetch(self) -> None:
+        """Begin to fetch the token in the background, if it takes one. Never raises."""
+        if self._tokens:
+            self._tokens.prefetch()
+
+    def connect(self, **libpq: Any) -> Psycopg2Connection:
+        """Open a psycopg2 connection; libpq keywords and psycopg2's own arguments win.
+
+        Raises psycopg2.OperationalError with a note on what to do, ConfigError and TokenError.
+        """
+        from azpg_bootstrap import drivers  # noqa: PLC0415 - imports the drivers
+
+        return drivers.psycopg2_connect(self, **libpq)
+
+    def _secret(self) -> str:
+        secret = self.settings.password
+        return secret.get_secret_value() if secret else ""
+
+    def _user_of_token(self) -> str:
+        name = user_name(self.password())
+        if name is None:
+            raise ConfigError(
+                f"{prefix(self.settings.connection)}USER is missing, and the token of this "
+                "identity names no role: set it to the role that was created for the identity"
+            )
+        return name
+
+
+def connect(
+    connection: str | None = None,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    credential: TokenCredential | None = None,
+    **libpq: Any,
+) -> Psycopg2Connection:
+    """Open a psycopg2 connection to the database that AZURE_POSTGRESQL_* describe.
+
+    `connection` names a further Service Connector connection: "reporting" reads
+    AZURE_POSTGRESQL_REPORTING_*. libpq keywords, and psycopg2's own arguments, win over the
+    environment. Raises psycopg2.OperationalError with a note on what to do, ConfigError and
+    TokenError.
+    """
+    given = {key: value for key, value in libpq.items() if key in IDENTIFYING and value is not None}
+    settings = load_settings(connection, environ=environ, given=given)
+    return Database(settings, credential=credential).connect(**libpq)
+
+
+def _refuse_exposure(host: str, sslmode: str) -> None:
+    if sslmode not in clouds.SSLMODES:
+        raise ConfigError(f"sslmode= is none of {', '.join(clouds.SSLMODES)}")
+    if exposure := clouds.exposure(host, sslmode):
+        raise ConfigError(f"this connection {exposure}")

@@ -1,0 +1,66 @@
+"""The engine: Django's own for PostgreSQL, with a good token at each new connection."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any, Final
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.postgresql import base
+from django.db.utils import OperationalError
+
+from azpg_bootstrap import ConfigError, Database, TokenError, load_settings
+from django_backend.client import DatabaseClient
+
+AZURE_CONNECTION: Final = "azure_connection"
+"""The OPTIONS key that names a further Service Connector connection."""
+
+KEYWORDS: Final = {"NAME": "dbname", "HOST": "host", "PORT": "port", "USER": "user"}
+"""Django's settings of a database by libpq's keywords for them; the password is apart."""
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """A PostgreSQL connection as the environment and, where they say more, the settings have it."""
+
+    client_class = DatabaseClient
+
+    def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
+        super().__init__(settings_dict, alias)
+        # Only a connection needs a good environment: `check` and `collectstatic` run without.
+        with suppress(ConfigError):
+            self._complete_settings(self._azure_database())
+
+    def get_connection_params(self) -> dict[str, Any]:
+        """Return the keywords for one new connection, its password or token among them."""
+        try:
+            database = self._azure_database()
+            self._complete_settings(database)
+            given = super().get_connection_params()
+            given.pop(AZURE_CONNECTION, None)
+            params = database.params(**given)
+            if "password" not in params:
+                params["password"] = database.password()
+            return params
+        except ConfigError as error:
+            raise ImproperlyConfigured(f"database {self.alias!r}: {error}") from error
+        except TokenError as error:
+            raise OperationalError(str(error)) from error
+
+    def _azure_database(self) -> Database:
+        given = {
+            keyword: self.settings_dict[key]
+            for key, keyword in [*KEYWORDS.items(), ("PASSWORD", "password")]
+            if self.settings_dict[key]
+        }
+        if self.settings_dict["NAME"] is None:  # what Django makes and drops databases from
+            given["dbname"] = "postgres"
+        connection = self.settings_dict["OPTIONS"].get(AZURE_CONNECTION)
+        return Database(load_settings(connection, given=given))
+
+    def _complete_settings(self, database: Database) -> None:
+        """Fill in what is not secret: Django names its test databases after NAME, for one."""
+        settings = database.settings
+        found = {"NAME": settings.database, "HOST": settings.host, "PORT": str(settings.port)}
+        for key, value in {**found, "USER": settings.user or ""}.items():
+            if self.settings_dict[key] == "":
+                self.settings_dict[key] = value

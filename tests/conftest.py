@@ -1,0 +1,37 @@
+"""Fixtures shared by all tests: a clean environment and one sandbox per worker process."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from azpg_bootstrap.sandbox import Sandbox
+
+# Whatever could point a program at an identity, a server or a proxy other than the sandbox's.
+FOREIGN = (
+    "AZURE_", "AZPG_", "PG", "IDENTITY_", "MSI_", "IMDS_", "SPRING", "POSTGRESQLCONNSTR_",
+    "CUSTOMCONNSTR_", "WEBSITE_", "CONTAINER_APP_", "FUNCTIONS_", "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE", "SSL_CERT", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "DJANGO_",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start every test without a trace of the machine's own Azure, libpq or proxy settings."""
+    for name in [name for name in os.environ if name.upper().startswith(FOREIGN)]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    """Serve one sandbox to all tests of this process; tests that break it start their own."""
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def healthy_sandbox(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Undo what a test told the shared sandbox to do wrong."""
+    yield
+    if "sandbox" in request.fixturenames:
+        request.getfixturevalue("sandbox").reset()

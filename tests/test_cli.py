@@ -1,0 +1,116 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from azpg_bootstrap import demo
+from azpg_bootstrap.cli import main
+
+AZPG = [sys.executable, "-m", "azpg_bootstrap"]
+
+
+def azpg(*arguments: str, code: int = 0, **environ: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [*AZPG, *arguments],
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_demo_shows_each_method_both_ways() -> None:
+    lines = azpg("demo").stdout.splitlines()
+    assert lines[0].split()[:2] == ["AUTH", "METHOD"]
+    assert len(lines) == 1 + len(demo.METHODS) * len(demo.PROGRAMS)
+    assert all("TLS" in line and "verify-full" in line for line in lines[1:])
+    assert sum("good for 24 h" in line for line in lines) == 4
+    assert sum("none: a password" in line for line in lines) == 2
+
+
+def test_sandbox_runs_a_program_inside() -> None:
+    program = "import azpg_bootstrap as azpg; print(azpg.connect().info.user); raise SystemExit(7)"
+    scene = ["--auth", "user-assigned", "--client", "dotnet"]
+    done = azpg("sandbox", *scene, "--", sys.executable, "-c", program, code=7)
+    assert done.stdout == "aad_user\n"
+
+
+def test_sandbox_hides_what_is_real() -> None:
+    done = azpg(
+        "sandbox", "--auth", "secret", "--", "env",
+        AZURE_CLIENT_SECRET="hunter2", PGHOST="hunter2", azure_postgresql_user="hunter2",
+    )  # fmt: skip
+    assert "hunter2" not in done.stdout
+    assert "AZURE_POSTGRESQL_CONNECTIONSTRING=" in done.stdout
+
+
+def test_sandbox_rehearses_the_death_of_a_token() -> None:
+    program = """
+import time, azpg_bootstrap as azpg
+database = azpg.Database.from_env()
+first = database.password()
+time.sleep(2.2)
+assert database.password() != first
+database.connect().close()
+"""
+    azpg("sandbox", "--token-lifetime", "2", "--", sys.executable, "-c", program)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        ([], 2, "the following arguments are required: COMMAND"),
+        (["frobnicate"], 2, "invalid choice"),
+        (["sandbox"], 2, "the following arguments are required: COMMAND"),
+        (["sandbox", "--token-lifetime", "x", "--", "true"], 2, "invalid float value"),
+        (["sandbox", "--auth", "x", "--", "true"], 2, "invalid choice: 'x'"),
+        (["sandbox", "--", "no-such-program"], 127, "no-such-program: No such file or directory"),
+        (["sandbox", "--", "sh", "-c", "kill -9 $$"], 137, ""),
+    ],
+)
+def test_bad_input(arguments: list[str], code: int, sentence: str) -> None:
+    assert sentence in azpg(*arguments, code=code).stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sandbox_leaves_nothing_behind(tmp_path: Path, number: int) -> None:
+    ready = tmp_path / "ready"
+    script = f"echo $AZURE_POSTGRESQL_SSLROOTCERT >{ready}; exec sleep 60"
+    process = subprocess.Popen([*AZPG, "sandbox", "--", "sh", "-c", script], start_new_session=True)
+    while not (ready.exists() and ready.read_text()):
+        assert process.poll() is None
+        time.sleep(0.02)
+    folder = Path(ready.read_text().strip()).parent
+    assert folder.is_dir()
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as a terminal does it
+    else:
+        process.send_signal(number)
+    assert process.wait(20) == 128 + number
+    assert not folder.exists()
+
+
+def test_a_reader_that_has_gone_is_no_error() -> None:
+    process = subprocess.Popen(
+        [*AZPG, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    assert process.stderr
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait(60) == 141
+
+
+def test_help_is_in_the_open(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    assert "sandbox" in capsys.readouterr().out

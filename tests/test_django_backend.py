@@ -1,0 +1,267 @@
+"""Django is run the way its users run it: as programs of their own, with a project of their own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from azpg_bootstrap.sandbox import Sandbox
+from azpg_bootstrap.sandbox.variables import Auth
+
+SETTINGS = """
+SECRET_KEY = "of no use to anybody"
+DATABASES = {"default": {"ENGINE": "django_backend"}}
+INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "shop"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+"""
+
+MODELS = """
+from django.db import models
+
+class Item(models.Model):
+    name = models.CharField(max_length=20)
+"""
+
+TESTS = """
+from django.test import TestCase, TransactionTestCase
+from shop.models import Item
+
+class One(TestCase):
+    def test_it(self):
+        Item.objects.create(name="one")
+
+class Two(TransactionTestCase):
+    def test_it(self):
+        assert Item.objects.count() == 0
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    (tmp_path / "settings.py").write_text(SETTINGS)
+    (shop / "__init__.py").touch()
+    (shop / "models.py").write_text(MODELS)
+    (shop / "tests.py").write_text(TESTS)
+    return tmp_path
+
+
+def run(project: Path, environ: dict[str, str], *arguments: str, code: int = 0) -> str:
+    """Run Python in the project with that environment and no other; return what it said."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    path = os.pathsep.join([str(project), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *arguments],
+        env={**kept, "PYTHONPATH": path, "DJANGO_SETTINGS_MODULE": "settings", **environ},
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    said = done.stderr + done.stdout
+    assert done.returncode == code, said
+    return said
+
+
+def manage(project: Path, environ: dict[str, str], *arguments: str, code: int = 0) -> str:
+    return run(project, environ, "-m", "django", *arguments, code=code)
+
+
+def shell(project: Path, environ: dict[str, str], program: str) -> list[object]:
+    """Run a program in the project; return the values of `found` it ends with."""
+    setup = "import django, json; django.setup()\nfrom django.db import connection, connections\n"
+    said = run(project, environ, "-c", f"{setup}{program}\nprint(json.dumps(found))")
+    found: list[object] = json.loads(said.splitlines()[-1])
+    return found
+
+
+def configure(project: Path, databases: str) -> None:
+    with (project / "settings.py").open("a") as settings:
+        settings.write(f"\nDATABASES = {databases}\n")
+
+
+@pytest.mark.parametrize("auth", get_args(Auth))
+def test_the_engine_alone_is_a_configuration(sandbox: Sandbox, project: Path, auth: Auth) -> None:
+    environ = sandbox.environ(auth, "django")
+    found = shell(
+        project,
+        environ,
+        "with connection.cursor() as cursor:\n"
+        "    cursor.execute('SELECT current_user, current_database()')\n"
+        "    found = cursor.fetchone()",
+    )
+    assert found == [environ["AZURE_POSTGRESQL_USER"], environ["AZURE_POSTGRESQL_NAME"]]
+
+
+def test_migrate_and_test(sandbox: Sandbox, project: Path) -> None:
+    environ = sandbox.environ("user-assigned", "django")
+    manage(project, environ, "makemigrations", "shop")
+    assert "No changes detected" in manage(project, environ, "makemigrations", "--check")
+    assert "Applying shop.0001_initial... OK" in manage(project, environ, "migrate")
+    assert "Ran 2 tests" in manage(project, environ, "test")
+    assert "Ran 2 tests" in manage(project, environ, "test", "--parallel", "2", "--keepdb")
+    manage(project, environ, "test", "--noinput")
+    manage(project, environ, "migrate", "shop", "zero")
+
+
+@pytest.mark.skipif(shutil.which("psql") is None, reason="psql is not installed")
+def test_dbshell(sandbox: Sandbox, project: Path) -> None:
+    """psql is given its password where neither arguments nor files show it."""
+    command = "SELECT current_user; \\! tr '\\\\0' ' ' </proc/$PPID/cmdline"
+    said = manage(
+        project, sandbox.environ(client="django"), "dbshell", "--", "-c", "SELECT current_user"
+    )
+    assert "aad_system" in said
+    said = manage(project, sandbox.environ(client="django"), "dbshell", "--", "-c", command, code=1)
+    assert "eyJ" not in said
+
+
+def test_a_token_check_at_every_new_connection(sandbox: Sandbox, project: Path) -> None:
+    """Tokens that live two seconds; each connection after them is opened with the next one."""
+    sandbox.faults(token_lifetime=2)
+    found = shell(
+        project,
+        sandbox.environ(client="django"),
+        "import time\n"
+        "found = []\n"
+        "for _ in range(4):\n"
+        "    connection.ensure_connection()\n"
+        "    found.append(connection.connection.info.backend_pid)\n"
+        "    connection.close()\n"
+        "    time.sleep(1.1)",
+    )
+    assert len(set(found)) == 4
+    assert 2 <= sandbox.token_requests <= 4
+
+
+def test_persistent_connections_outlive_their_token(sandbox: Sandbox, project: Path) -> None:
+    kept = '"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True'
+    configure(project, f'{{"default": {{"ENGINE": "django_backend", {kept}}}}}')
+    sandbox.faults(token_lifetime=1)
+    found = shell(
+        project,
+        sandbox.environ(client="django"),
+        "import time\n"
+        "from django.core.signals import request_finished, request_started\n"
+        "found = []\n"
+        "for _ in range(3):\n"
+        "    request_started.send(None)\n"
+        "    with connection.cursor() as cursor:\n"
+        "        cursor.execute('SELECT pg_backend_pid()')\n"
+        "        found += cursor.fetchone()\n"
+        "    request_finished.send(None)\n"
+        "    time.sleep(0.6)",
+    )
+    assert len(found) == 3
+    assert len(set(found)) == 1
+    assert sandbox.token_requests == 1
+
+
+def test_settings_win_over_the_environment(sandbox: Sandbox, project: Path) -> None:
+    configure(
+        project,
+        '{"default": {"ENGINE": "django_backend", "USER": "azpg-identity", '
+        '"OPTIONS": {"application_name": "till", "sslmode": "require"}}}',
+    )
+    found = shell(
+        project,
+        sandbox.environ("user-assigned", "django"),
+        "with connection.cursor() as cursor:\n"
+        "    cursor.execute(\"SELECT current_user, current_setting('application_name')\")\n"
+        "    found = [*cursor.fetchone(), connection.get_connection_params()['sslmode']]",
+    )
+    assert found == ["azpg-identity", "till", "require"]
+
+
+def test_settings_can_do_without_the_environment(sandbox: Sandbox, project: Path) -> None:
+    environ = sandbox.environ("secret", "django")
+    parts = {
+        key: environ[f"AZURE_POSTGRESQL_{key}"]
+        for key in ("NAME", "HOST", "PORT", "USER", "PASSWORD")
+    }
+    options = {"sslrootcert": sandbox.ca_file, "sslmode": "verify-full"}
+    configure(project, str({"default": {"ENGINE": "django_backend", **parts, "OPTIONS": options}}))
+    found = shell(project, {}, "connection.ensure_connection(); found = [connection.alias]")
+    assert found == ["default"]
+
+
+def test_further_connections(sandbox: Sandbox, project: Path) -> None:
+    configure(
+        project,
+        '{"default": {"ENGINE": "django_backend"}, "reports": {"ENGINE": "django_backend", '
+        '"OPTIONS": {"azure_connection": "reporting"}}}',
+    )
+    found = shell(
+        project,
+        sandbox.environ(client="django")
+        | sandbox.environ("secret", "django", connection="reporting"),
+        "found = [c.get_connection_params()['user'] for c in connections.all()]",
+    )
+    assert found == ["aad_system", "app_password"]
+
+
+def test_no_token_in_settings_and_all_of_them_can_be_copied(
+    sandbox: Sandbox, project: Path
+) -> None:
+    found = shell(
+        project,
+        sandbox.environ(client="django"),
+        "import copy\n"
+        "token = connection.get_connection_params()['password']\n"
+        "connection.ensure_connection()\n"
+        "copied = copy.deepcopy(connection.settings_dict)\n"
+        "found = [token in str(copied), copied['NAME'], copied['PASSWORD'], copied['OPTIONS']]",
+    )
+    assert found == [False, "appdb", "", {}]
+
+
+def test_no_name_is_the_database_that_others_are_made_from(sandbox: Sandbox, project: Path) -> None:
+    found = shell(
+        project,
+        sandbox.environ(client="django"),
+        "with connection._nodb_cursor() as cursor:\n"
+        "    cursor.execute('SELECT current_database()')\n"
+        "    found = [*cursor.fetchone(), connection.settings_dict['NAME']]",
+    )
+    assert found == ["postgres", "appdb"]
+
+
+def test_commands_that_need_no_database_need_no_environment(project: Path) -> None:
+    assert "no issues" in manage(project, {}, "check")
+    bad = {"AZURE_POSTGRESQL_HOST": "h", "AZURE_POSTGRESQL_PORT": "hunter2"}
+    assert "no issues" in manage(project, bad, "check")
+    said = manage(project, bad, "migrate", code=1)
+    assert "ImproperlyConfigured: database 'default': 2 problems" in said
+    assert "AZURE_POSTGRESQL_PORT is no port number" in said
+    assert "hunter2" not in said
+
+
+def test_an_unsafe_sslmode_is_improper(sandbox: Sandbox, project: Path) -> None:
+    configure(
+        project, '{"default": {"ENGINE": "django_backend", "OPTIONS": {"sslmode": "prefer"}}}'
+    )
+    said = manage(project, sandbox.environ(client="django"), "migrate", code=1)
+    assert "ImproperlyConfigured: database 'default': this connection may send the token" in said
+
+
+def test_without_a_token_the_database_is_not_operational(sandbox: Sandbox, project: Path) -> None:
+    sandbox.faults(status=400)
+    found = shell(
+        project,
+        sandbox.environ(client="django"),
+        "from django.db import OperationalError\n"
+        "try:\n"
+        "    connection.ensure_connection()\n"
+        "except OperationalError as error:\n"
+        "    found = [str(error), type(error.__cause__).__name__]",
+    )
+    assert str(found[0]).startswith("no token from the identity endpoint http://127.0.0.1:")
+    assert found[1] == "TokenError"
