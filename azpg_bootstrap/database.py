@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import certifi
 
-from azpg_bootstrap import clouds
+from azpg_bootstrap import clouds, hints
 from azpg_bootstrap.auth import token_provider
 from azpg_bootstrap.claims import user_name
-from azpg_bootstrap.errors import ConfigError
+from azpg_bootstrap.errors import AzpgError, ConfigError
 from azpg_bootstrap.methods import AuthMethod, choose
 from azpg_bootstrap.settings import Settings, load_settings
 from azpg_bootstrap.variables import prefix
@@ -124,6 +125,23 @@ class Database:
         if self._tokens:
             self._tokens.prefetch()
 
+    def attempts(self, password: str | None = None) -> Iterator[Attempt]:
+        """Return the tries of one login, with `password` or else a good one of our own.
+
+        There is a second one where the server refuses a token that a new one may do better than.
+
+            for attempt in database.attempts():
+                with attempt:
+                    return driver.connect(..., password=attempt.password())
+        """
+        if self._tokens and password is None:
+            yield Attempt(self, password, is_last=False)
+        yield Attempt(self, password, is_last=True)
+
+    def refused(self, password: str) -> bool:
+        """Forget a token that the server refused; return whether there may be a better one."""
+        return self._tokens is not None and self._tokens.drop(password)
+
     def connect(self, **libpq: Any) -> Psycopg2Connection:
         """Open a psycopg2 connection; libpq keywords and psycopg2's own arguments win.
 
@@ -145,6 +163,44 @@ class Database:
                 "identity names no role: set it to the role that was created for the identity"
             )
         return name
+
+
+class Attempt:
+    """One try to log in; its context notes on a driver's error what to do about it.
+
+    It swallows the error if the token was refused and a new one is worth a second try.
+    """
+
+    def __init__(self, database: Database, given: str | None, *, is_last: bool) -> None:
+        self._database = database
+        self._given = given
+        self._is_last = is_last
+        self._sent = ""
+
+    def password(self) -> str:
+        """Return the password given, else `Database.password`."""
+        self._sent = self._database.password() if self._given is None else self._given
+        return self._sent
+
+    async def apassword(self) -> str:
+        """Return the password given, else `Database.apassword`."""
+        self._sent = await self._database.apassword() if self._given is None else self._given
+        return self._sent
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> bool:
+        if error is None or isinstance(error, AzpgError):
+            return False
+        hint = hints.add_note(error)
+        may_help = hint is not None and hint.new_token_may_help
+        return may_help and not self._is_last and self._database.refused(self._sent)
 
 
 def connect(

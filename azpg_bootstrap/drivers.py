@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def psycopg2_connect(database: Database, **libpq: Any) -> Psycopg2Connection:
     """Open a psycopg2 connection."""
     params = database.params(**libpq)
-    if "password" not in params:
-        params["password"] = database.password()
-    connection: Psycopg2Connection = psycopg2.connect(**params)
-    return connection
+    for attempt in database.attempts(params.pop("password", None)):
+        with attempt:
+            connection: Psycopg2Connection = psycopg2.connect(**params, password=attempt.password())
+            return connection
+    raise AssertionError("the last attempt returns or raises")

@@ -28,6 +28,10 @@ FIRST_BACKOFF: Final = 5.0
 MAX_BACKOFF: Final = 60.0
 """Seconds; with the random part one to two tries a minute, an endpoint's outage notwithstanding."""
 
+JUST_ISSUED: Final = 5.0
+"""Seconds for which a token counts as new: refused in that time, another would be no better. It
+bounds the requests that a server makes necessary which refuses every token."""
+
 
 class Flight(Future[Token]):
     """One request for a token, which any number of callers may wait for."""
@@ -82,11 +86,19 @@ class TokenProvider:
         if not self._good_token():
             self._join()
 
-    def drop(self, token: Token) -> None:
-        """Forget a token that a server refused, unless another has replaced it already."""
+    def drop(self, value: str) -> bool:
+        """Forget a token that a server refused; return whether `get` may bring a better one.
+
+        It will not if the refused one has only just been issued.
+        """
         with self._lock:
-            if self._token is token:
-                self._token = None
+            token = self._token
+            if token is None or token.value != value:
+                return True  # another caller has dropped or replaced it already
+            if self._clock() - token.received_on < JUST_ISSUED:
+                return False
+            self._token = None
+            return True
 
     def _good_token(self) -> Token | None:
         token = self._token

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 
@@ -20,6 +21,12 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Start every test without a trace of the machine's own Azure, libpq or proxy settings."""
     for name in [name for name in os.environ if name.upper().startswith(FOREIGN)]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def own_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set a variable that tells identities apart, so that this test's token is its own."""
+    monkeypatch.setenv("AZURE_CLIENT_ID", str(uuid4()))
 
 
 @pytest.fixture(scope="session")

@@ -73,10 +73,9 @@ def test_a_scope_by_name(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_64_cold_threads_of_connect_make_one_request(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, own_identity: None
 ) -> None:
     enter(monkeypatch, sandbox.environ())
-    monkeypatch.setenv("AZURE_POSTGRESQL_TOKEN_TIMEOUT", "29")  # an identity of this test's own
     sandbox.faults(latency=0.2)
     roles: list[str] = []
 

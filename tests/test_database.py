@@ -160,9 +160,8 @@ def test_passwords(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
         assert found.password() == asyncio.run(found.apassword())
 
 
-def test_prefetch(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prefetch(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, own_identity: None) -> None:
     enter(monkeypatch, sandbox.environ())
-    monkeypatch.setenv("AZURE_POSTGRESQL_TOKEN_TIMEOUT", "28")  # an identity of this test's own
     azpg.Database.from_env().prefetch()
     azpg.Database.from_env().connect().close()
     assert sandbox.token_requests == 1
@@ -190,7 +189,7 @@ def test_nothing_that_gets_out_has_a_secret(
     with caplog.at_level(logging.DEBUG):
         for auth in ("system-assigned", "service-principal", "workload-identity", "secret"):
             environ = sandbox.environ(auth, "django")  # type: ignore[arg-type]
-            monkeypatch.setattr("os.environ", {**environ, "AZURE_POSTGRESQL_TOKEN_TIMEOUT": "27"})
+            enter(monkeypatch, environ)
             found = azpg.Database.from_env(environ=environ)
             shown += [found.password()[-40:], environ.get("AZURE_POSTGRESQL_CLIENTSECRET")]
             connection = found.connect()

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ import pytest
 import azpg_bootstrap
 from azpg_bootstrap.sandbox import Sandbox, SandboxError
 from azpg_bootstrap.sandbox.binaries import find_binaries
-from azpg_bootstrap.sandbox.home import server_account
+from azpg_bootstrap.sandbox.home import make_home, server_account
 
 ROOT = Path(azpg_bootstrap.__file__).parents[1]
 
@@ -208,13 +209,15 @@ def test_it_ends_with_a_killed_owner() -> None:
 def test_a_ctrl_c_is_left_to_the_owner() -> None:
     then = """
     try:
+        print("waiting", flush=True)
         time.sleep(60)
     except KeyboardInterrupt:
         print(sandbox.token_requests, flush=True)
     """
     with owning(then) as (owner, home):
-        os.killpg(owner.pid, signal.SIGINT)
         assert owner.stdout is not None
+        assert owner.stdout.readline() == "waiting\n"
+        os.killpg(owner.pid, signal.SIGINT)
         assert owner.stdout.readline() == "0\n"
         assert owner.wait(10) == 0
         wait_until_gone(home)
@@ -297,8 +300,30 @@ def test_a_refused_request_leaves_it_usable(sandbox: Sandbox) -> None:
     with pytest.raises(SandboxError, match="already exists"):
         sandbox.create_role("aad_system")
     with pytest.raises(SandboxError, match="service, user, group"):
-        sandbox.create_role("odd", kind="robot")
+        sandbox.create_role("odd", kind="robot")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="'robot' is none of: system-assigned"):
+        sandbox.issue_token("robot")
     assert logs_in(sandbox)
+
+
+def test_the_folder_goes_where_sockets_may_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 80)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    home = make_home(server_account())
+    home.rmdir()
+    assert home.parent == Path("/tmp")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives the server to another account")
+def test_the_folder_goes_where_the_server_may_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory() as private:
+        monkeypatch.setattr("tempfile.tempdir", private)
+        home = make_home(server_account())
+        home.rmdir()
+    assert home.parent == Path("/tmp")
 
 
 def test_no_programs_there(tmp_path: Path) -> None:

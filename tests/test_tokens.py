@@ -235,11 +235,16 @@ def test_a_hung_request_is_given_up_and_left_behind(clock: Clock, issuer: Issuer
     until(lambda: provider._token is not None)
 
 
-def test_dropping(provider: TokenProvider, issuer: Issuer) -> None:
+def test_a_refused_token_is_dropped_once(
+    provider: TokenProvider, issuer: Issuer, clock: Clock
+) -> None:
     first = provider.get()
-    provider.drop(first)
+    clock.now += 60
+    assert provider.drop(first.value)
     second = provider.get()
-    provider.drop(first)  # late, by another thread
+    assert provider.drop(first.value)  # late, by another thread: the second may be better
+    assert provider.get() is second
+    assert not provider.drop(second.value)  # just issued: a third would be no better
     assert provider.get() is second
     assert issuer.requests == 2
 

@@ -4,6 +4,7 @@ The ids are constants, so that a log line or a failing test can be read without 
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 TENANT_ID = "7e4a4700-0000-4000-8000-000000000000"
 
@@ -13,6 +14,9 @@ _RESOURCE_GROUP = (
 
 # The public client a person signs in with; this is the Azure CLI's own, well-known id.
 AZURE_CLI_CLIENT_ID = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
+
+# What a role of the server can stand for.
+Kind = Literal["service", "user", "group"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,14 @@ IDENTITIES = {
     identity.name: identity
     for identity in (SYSTEM_ASSIGNED, USER_ASSIGNED, SERVICE_PRINCIPAL, PERSON)
 }
+
+
+def identity_named(name: str) -> Identity:
+    """Return one of the identities above."""
+    if name not in IDENTITIES:
+        raise ValueError(f"{name!r} is none of: {', '.join(IDENTITIES)}")
+    return IDENTITIES[name]
+
 
 # What Kubernetes vouches for and what the user-assigned identity's federation expects to read.
 CLUSTER_ISSUER = f"https://oidc.prod-aks.azure.com/{TENANT_ID}/"

@@ -9,7 +9,7 @@ from typing import Any, Self, Unpack
 
 from .errors import SandboxError
 from .faults import Faults, TokenRequest
-from .identities import AUDIENCES, IDENTITIES
+from .identities import AUDIENCES, Kind, identity_named
 from .process import SupervisorProcess
 from .site import Site
 from .variables import Auth, Client, Compute, Scene, variables
@@ -159,7 +159,8 @@ class Sandbox:
         `identity` is system-assigned, user-assigned, service-principal or person; `lifetime`, in
         seconds, may be negative; `claims` replace the usual ones, and None removes one.
         """
-        token: str = self._ask("issue_token", identity, audience, lifetime, claims or {})
+        name = identity_named(identity).name
+        token: str = self._ask("issue_token", name, audience, lifetime, claims or {})
         return token
 
     def create_role(
@@ -168,10 +169,10 @@ class Sandbox:
         *,
         identity: str = "system-assigned",
         object_id: str | None = None,
-        kind: str = "service",
+        kind: Kind = "service",
     ) -> None:
         """Make a role for tokens with the usual grants; `kind` is service, user or group."""
-        self._ask("create_role", name, object_id or IDENTITIES[identity].object_id, kind)
+        self._ask("create_role", name, object_id or identity_named(identity).object_id, kind)
 
     @property
     def _running(self) -> Site:

@@ -2,17 +2,15 @@
 
 import secrets
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 from psycopg2 import sql
 
 from . import refusals
 from .errors import SandboxError
-from .identities import PERSON, SERVICE_PRINCIPAL, SYSTEM_ASSIGNED, USER_ASSIGNED
+from .identities import PERSON, SERVICE_PRINCIPAL, SYSTEM_ASSIGNED, USER_ASSIGNED, Kind
 from .server import Server
 from .tokens import Claims
-
-Kind = Literal["service", "user", "group"]
 
 DATABASE = "appdb"
 PASSWORD_ROLE = "app_password"  # noqa: S105, a name

@@ -15,10 +15,10 @@ from .conditions import Conditions
 from .entra import Entra
 from .faults import Faults
 from .gateway import Gateway
-from .identities import IDENTITIES
+from .identities import Kind, identity_named
 from .line import Options, say
 from .managed import ManagedIdentities
-from .roles import DATABASE, EntraRole, Kind, Roles
+from .roles import DATABASE, EntraRole, Roles
 from .server import Server
 from .site import Site
 from .tokens import Claims, Issuer
@@ -101,7 +101,7 @@ class Services:
         self, identity: str, audience: str, lifetime: float | None, claims: Claims
     ) -> str:
         seconds = self._conditions.token_lifetime if lifetime is None else lifetime
-        return self._issuer.issue(IDENTITIES[identity], audience, seconds, claims)
+        return self._issuer.issue(identity_named(identity), audience, seconds, claims)
 
     def _create_role(self, name: str, object_id: str, kind: Kind) -> None:
         self._roles.create(EntraRole(name, object_id, kind))

@@ -1,0 +1,156 @@
+"""What an error's text means and what to do about it: drivers give no SQLSTATE for a failed login.
+
+The texts are Azure's own, in the two wordings that are around, PostgreSQL's and libpq's; each is
+matched by a piece of it, in any case. Sources: Microsoft's documentation on Entra authentication
+for flexible servers, and the reports of users in public issue threads.
+"""
+
+import re
+from typing import Final, NamedTuple
+
+
+class Hint(NamedTuple):
+    """What an error text means: a name for the situation, and advice in words."""
+
+    situation: str
+    pieces: tuple[str, ...]
+    """Regular expressions, one of which is in the text."""
+    advice: str
+    new_token_may_help: bool = False
+
+
+HINTS: Final = (
+    Hint(
+        "token-expired",
+        ("the access token has expired",),
+        "The token died before the login; a new one is fetched for every connection that needs it. "
+        "If this comes back, compare this machine's clock with the server's.",
+        new_token_may_help=True,
+    ),
+    Hint(
+        "wrong-audience",
+        ("does not have a valid audience",),
+        "The token is for another service or cloud. Set AZURE_POSTGRESQL_SCOPE to the server's, "
+        "such as https://ossrdbms-aad.database.windows.net/.default.",
+    ),
+    Hint(
+        "token-damaged",
+        ("access token has invalid format",),
+        "What was sent as a token is not one: cut off, quoted, or with a line break in it. Is a "
+        "token in AZURE_POSTGRESQL_PASSWORD? Remove it; tokens are fetched when needed.",
+    ),
+    Hint(
+        "role-of-another-identity",
+        ("oid mismatch",),
+        "The role was made for another identity, or for one that has been deleted and made again. "
+        "Bind it to this one: drop the role and create it again with pgaadauth_create_principal"
+        "_with_oid, using the identity's object id, not its client id.",
+        new_token_may_help=True,
+    ),
+    Hint(
+        "app-token-for-a-persons-role",
+        ("neither an AAD_AUTH_TOKENTYPE_APP_USER",),
+        "The role is a person's, the token an application's. Log in as the role that was made for "
+        "the application's identity: set AZURE_POSTGRESQL_USER.",
+    ),
+    Hint(
+        "persons-token-for-an-apps-role",
+        ("cannot generate AAD_AUTH_TOKENTYPE_APP_USER",),
+        "The role is an application's, the token a person's. Log in as your own role: set "
+        "AZURE_POSTGRESQL_USER to your user principal name.",
+    ),
+    Hint(
+        "token-not-valid",
+        ("error occurred while validating the access token",),
+        "The server could not check the token: a plain password was sent to a role that logs in "
+        "with Entra, or the token was revoked or signed with a key that is no longer in use.",
+        new_token_may_help=True,
+    ),
+    Hint(
+        "certificate",
+        ("certificate verify failed", "root certificate file"),
+        "The server's certificate does not lead to a trusted root. Is something between this "
+        "machine and the server, such as a proxy? A server with a root of its own needs "
+        "AZURE_POSTGRESQL_SSLROOTCERT.",
+    ),
+    Hint(
+        "certificate-name",
+        ("does not match host name",),
+        "The server's certificate is for another name. Use the name in the certificate as "
+        "AZURE_POSTGRESQL_HOST; AZURE_POSTGRESQL_HOSTADDR may tell its private address.",
+    ),
+    Hint(
+        "no-tls",
+        ("no encryption", "SSL off", "server does not support SSL"),
+        "The server wants TLS, and this connection had none, or the other way round. Set "
+        "AZURE_POSTGRESQL_SSLMODE to verify-full or require.",
+    ),
+    Hint(
+        "firewall",
+        ("no pg_hba.conf entry",),
+        "The server lets nobody in from this address with this role and database. Add the address "
+        "to the server's firewall rules, or connect through its private endpoint.",
+    ),
+    Hint(
+        "role-missing",
+        ('role ".*" does not exist',),
+        "The server has no such role; names are case-sensitive. Create one for this identity with "
+        "pgaadauth_create_principal_with_oid, as an Entra administrator in database postgres.",
+    ),
+    Hint(
+        "database-missing",
+        ('database ".*" does not exist',),
+        "The server has no such database; names are case-sensitive.",
+    ),
+    Hint(
+        "password-refused",
+        ("password authentication failed",),
+        "The password is wrong; or, if a token was sent, the role is not one that logs in with "
+        "Entra, or the server has Entra authentication switched off.",
+    ),
+    Hint(
+        "permission-on-schema",
+        ("permission denied for schema",),
+        "The role may not create in that schema, as on PostgreSQL 15 and newer nobody may in "
+        "public. Its owner can run GRANT USAGE, CREATE ON SCHEMA public TO the role.",
+    ),
+    Hint(
+        "token-too-long-for-pgbouncer",
+        ("client sent partial pkt",),
+        "The token is longer than this PgBouncer accepts. Update it, or connect past it.",
+    ),
+    Hint(
+        "name-unknown",
+        ("could not translate host name",),
+        "The server's name cannot be resolved here. Check AZURE_POSTGRESQL_HOST; a server with a "
+        "private endpoint is only known inside its virtual network.",
+    ),
+    Hint(
+        "unreachable",
+        ("timeout expired", "connection timed out", "connection refused", "no route to host"),
+        "Nothing answers there. Check the server's firewall rules and that it is not stopped; port "
+        "6432 answers only where PgBouncer is enabled.",
+    ),
+    Hint(
+        "too-many-connections",
+        ("too many connections", "remaining connection slots"),
+        "The server has no connection left. Use fewer workers or a pool, or enable PgBouncer.",
+    ),
+)
+
+
+def find(text: str) -> Hint | None:
+    """Return the hint for a text; libpq may put a second, misleading line after the true one."""
+    for line in text.splitlines():
+        for hint in HINTS:
+            if any(re.search(piece, line, re.IGNORECASE) for piece in hint.pieces):
+                return hint
+    return None
+
+
+def add_note(error: BaseException) -> Hint | None:
+    """Note on a driver's error what to do about it; return the hint that says so."""
+    hint = find(str(error))
+    if hint and hint.advice not in getattr(error, "__notes__", ()):
+        error.add_note(hint.advice)
+    return hint

@@ -1,0 +1,95 @@
+import pytest
+
+from azpg_bootstrap.hints import HINTS, add_note, find
+
+# Texts as servers and libpq print them, in both wordings where there are two.
+TEXTS = [
+    ("The access token has expired. Please acquire a new token and retry", "token-expired"),
+    ("The access token has expired. Acquire a new token and try again.", "token-expired"),
+    (
+        "The access token does not have a valid audience claim. Please acquire a new token for the "
+        'resource "https://ossrdbms-aad.database.windows.net".',
+        "wrong-audience",
+    ),
+    (
+        "The access token has invalid format. Please ensure the token is passed exactly as "
+        "returned by the authentication endpoint and retry.",
+        "token-damaged",
+    ),
+    (
+        "An error occurred while validating the access token. Please acquire a new token and retry",
+        "token-not-valid",
+    ),
+    (
+        "Azure AD user token for role[x] is neither an AAD_AUTH_TOKENTYPE_APP_USER or an "
+        "AAD_AUTH_TOKENTYPE_APP_OBO token.",
+        "app-token-for-a-persons-role",
+    ),
+    (
+        'Microsoft Entra user token for role "x" is neither an AAD_AUTH_TOKENTYPE_APP_USER or an '
+        "AAD_AUTH_TOKENTYPE_APP_OBO token.",
+        "app-token-for-a-persons-role",
+    ),
+    (
+        "Service Principals cannot generate AAD_AUTH_TOKENTYPE_APP_USER tokens for role[x]",
+        "persons-token-for-an-apps-role",
+    ),
+    ("Service Principal oid mismatch for role[x]", "role-of-another-identity"),
+    (
+        'Service principal oid mismatch for role "x". The oid in the security label [a] does not '
+        "match the appid [b] or oid [c] in the token.",
+        "role-of-another-identity",
+    ),
+    ('FATAL:  role "x" does not exist', "role-missing"),
+    ('FATAL:  database "x" does not exist', "database-missing"),
+    ('FATAL:  password authentication failed for user "x"', "password-refused"),
+    (
+        'no pg_hba.conf entry for host "1.2.3.4", user "u", database "d", SSL off',
+        "no-tls",
+    ),
+    (
+        'no pg_hba.conf entry for host "1.2.3.4", user "u", database "d", no encryption',
+        "no-tls",
+    ),
+    (
+        'no pg_hba.conf entry for host "1.2.3.4", user "u", database "d", SSL encryption',
+        "firewall",
+    ),
+    ("permission denied for schema public", "permission-on-schema"),
+    ("ERROR:  client sent partial pkt in startup phase", "token-too-long-for-pgbouncer"),
+    ("SSL error: certificate verify failed", "certificate"),
+    ('server certificate for "a" does not match host name "b"', "certificate-name"),
+    ('could not translate host name "h" to address: Name or service not known', "name-unknown"),
+    ('connection to server at "h", port 5432 failed: Connection refused', "unreachable"),
+    ('connection to server at "h" failed: timeout expired', "unreachable"),
+    ("FATAL:  sorry, too many clients already, too many connections", "too-many-connections"),
+]
+
+
+@pytest.mark.parametrize(("text", "situation"), TEXTS)
+def test_what_a_text_means(text: str, situation: str) -> None:
+    found = find(f'connection to server at "h" failed: FATAL:  {text}\n')
+    assert found
+    assert found.situation == situation
+
+
+def test_every_hint_has_a_text() -> None:
+    assert {hint.situation for hint in HINTS} == {situation for _, situation in TEXTS}
+
+
+def test_the_first_line_is_the_true_one() -> None:
+    found = find(
+        "FATAL:  The access token has expired. Acquire a new token and try again.\n"
+        'FATAL:  no pg_hba.conf entry for host "h", user "u", database "d", no encryption'
+    )
+    assert found
+    assert found.situation == "token-expired"
+
+
+def test_notes_are_added_once_and_only_where_something_is_known() -> None:
+    known, unknown = OSError("timeout expired"), OSError("who knows")
+    for _ in range(2):
+        assert add_note(known)
+        assert add_note(unknown) is None
+    assert len(known.__notes__) == 1
+    assert not hasattr(unknown, "__notes__")
