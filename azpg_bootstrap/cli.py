@@ -216,7 +216,7 @@ def _add_sandbox(commands: Commands) -> None:
         "[--token-latency S] -- COMMAND ...",
     )
     for name, words, default in (
-        ("--auth", get_args(Auth), "system-assigned"),
+        ("--auth", (*get_args(Auth), "developer"), "system-assigned"),
         ("--client", get_args(Client), "python"),
         ("--compute", get_args(Compute), None),
     ):

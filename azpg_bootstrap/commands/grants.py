@@ -144,5 +144,5 @@ def _report(lacking: list[Missing], *, as_json: bool) -> int:
 
 
 def _require_schema(connection: Psycopg2Connection, schema: str) -> None:
-    if not rows(connection, "SELECT FROM pg_namespace WHERE nspname = %(schema)s", schema=schema):
+    if not rows(connection, "SELECT 1 FROM pg_namespace WHERE nspname = %(schema)s", schema=schema):
         raise Failure("this database has no such schema; names are case-sensitive")
