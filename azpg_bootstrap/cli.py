@@ -7,7 +7,8 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from typing import Any, Final, get_args
 
@@ -24,10 +25,9 @@ Commands = Any  # argparse's class for a set of sub-commands, which has no publi
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; errors are a sentence on standard error."""
     options = _parser().parse_args(arguments)
-    if options.debug:
-        _log_to_stderr()
     try:
-        code = _run(options)
+        with _log_on_stderr() if options.debug else nullcontext():
+            code = _run(options)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
@@ -64,13 +64,19 @@ def _say(sentence: str) -> None:
     sys.stderr.write(f"azpg: {sentence}\n")
 
 
-def _log_to_stderr() -> None:
+@contextmanager
+def _log_on_stderr() -> Iterator[None]:
     """Show this library's own log; other libraries' may hold tokens."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter(LOG_FORMAT))
     logger = logging.getLogger("azpg_bootstrap")
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
 
 
 def _silence_stdout() -> None:

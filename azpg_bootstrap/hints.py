@@ -76,8 +76,13 @@ HINTS: Final = (
         "token-not-valid",
         ("error occurred while validating the access token",),
         "The server could not check the token: a plain password was sent to a role that logs in "
-        "with Entra, or the token was revoked or signed with a key that is no longer in use.",
+        "with Entra, the token is of another tenant than the server, or it was revoked or signed "
+        "with a key that is no longer in use.",
         new_token_may_help=True,
+        commands=(
+            "az postgres flexible-server show --resource-group <group> --name {server} "
+            "--query authConfig.tenantId",
+        ),
     ),
     Hint(
         "certificate",

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from azpg_bootstrap.commands import demo
 from azpg_bootstrap.cli import main
+from azpg_bootstrap.commands import demo
 
 AZPG = [sys.executable, "-m", "azpg_bootstrap"]
 
