@@ -10,7 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from azpg_bootstrap.database import Database, connect
+    from azpg_bootstrap.connecting import connect, prefetch
+    from azpg_bootstrap.database import Database
     from azpg_bootstrap.environment import pg_environ
     from azpg_bootstrap.errors import AzpgError, ConfigError, MissingExtraError, TokenError
     from azpg_bootstrap.methods import AuthMethod, choose
@@ -28,6 +29,7 @@ __all__ = [
     "connect",
     "load_settings",
     "pg_environ",
+    "prefetch",
 ]
 
 _HOMES = {
@@ -39,9 +41,10 @@ _HOMES = {
     "Settings": "settings",
     "TokenError": "errors",
     "choose": "methods",
-    "connect": "database",
+    "connect": "connecting",
     "load_settings": "settings",
     "pg_environ": "environment",
+    "prefetch": "connecting",
 }
 
 

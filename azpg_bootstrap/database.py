@@ -14,6 +14,7 @@ from azpg_bootstrap.auth import token_provider
 from azpg_bootstrap.claims import user_name
 from azpg_bootstrap.errors import AzpgError, ConfigError
 from azpg_bootstrap.methods import AuthMethod, choose
+from azpg_bootstrap.reading import NOTHING
 from azpg_bootstrap.settings import Settings, load_settings
 from azpg_bootstrap.variables import prefix
 
@@ -40,9 +41,6 @@ DEFAULTS: Final = {
 
 VERIFYING: Final = ("verify-ca", "verify-full")
 """The sslmodes that need a root certificate; the wheels' own folder of them does not exist."""
-
-IDENTIFYING: Final = frozenset({"host", "port", "dbname", "user", "password", "sslmode"})
-"""libpq keywords that settings are made of; the others only pass through."""
 
 
 class Database:
@@ -71,14 +69,16 @@ class Database:
         connection: str | None = None,
         *,
         environ: Mapping[str, str] = os.environ,
+        given: Mapping[str, Any] = NOTHING,
         credential: TokenCredential | None = None,
     ) -> Database:
-        """Read `load_settings(connection, environ=environ)` and return its database.
+        """Return the database of `load_settings(connection, environ=environ, given=given)`.
 
         `credential`, any azure-core token credential, takes the place of the identity that the
         variables name. Raises ConfigError.
         """
-        return cls(load_settings(connection, environ=environ), credential=credential)
+        settings = load_settings(connection, environ=environ, given=given)
+        return cls(settings, credential=credential)
 
     def __repr__(self) -> str:
         settings = self.settings
@@ -201,25 +201,6 @@ class Attempt:
         hint = hints.add_note(error)
         may_help = hint is not None and hint.new_token_may_help
         return may_help and not self._is_last and self._database.refused(self._sent)
-
-
-def connect(
-    connection: str | None = None,
-    *,
-    environ: Mapping[str, str] = os.environ,
-    credential: TokenCredential | None = None,
-    **libpq: Any,
-) -> Psycopg2Connection:
-    """Open a psycopg2 connection to the database that AZURE_POSTGRESQL_* describe.
-
-    `connection` names a further Service Connector connection: "reporting" reads
-    AZURE_POSTGRESQL_REPORTING_*. libpq keywords, and psycopg2's own arguments, win over the
-    environment. Raises psycopg2.OperationalError with a note on what to do, ConfigError and
-    TokenError.
-    """
-    given = {key: value for key, value in libpq.items() if key in IDENTIFYING and value is not None}
-    settings = load_settings(connection, environ=environ, given=given)
-    return Database(settings, credential=credential).connect(**libpq)
 
 
 def _refuse_exposure(host: str, sslmode: str) -> None:

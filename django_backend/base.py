@@ -9,14 +9,20 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql import base
 from django.db.utils import OperationalError
 
-from azpg_bootstrap import ConfigError, Database, TokenError, load_settings
+import azpg_bootstrap as azpg
 from django_backend.client import DatabaseClient
 
 AZURE_CONNECTION: Final = "azure_connection"
 """The OPTIONS key that names a further Service Connector connection."""
 
-KEYWORDS: Final = {"NAME": "dbname", "HOST": "host", "PORT": "port", "USER": "user"}
-"""Django's settings of a database by libpq's keywords for them; the password is apart."""
+KEYWORDS: Final = {
+    "NAME": "dbname",
+    "HOST": "host",
+    "PORT": "port",
+    "USER": "user",
+    "PASSWORD": "password",
+}
+"""libpq's keywords for Django's settings of a database."""
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -26,8 +32,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
         super().__init__(settings_dict, alias)
+        # Django makes this while it imports the first model: the token comes during the rest.
+        azpg.prefetch(self._azure_connection, given=self._given())
         # Only a connection needs a good environment: `check` and `collectstatic` run without.
-        with suppress(ConfigError):
+        with suppress(azpg.ConfigError):
             self._complete_settings(self._azure_database())
 
     def get_connection_params(self) -> dict[str, Any]:
@@ -41,23 +49,30 @@ class DatabaseWrapper(base.DatabaseWrapper):
             if "password" not in params:
                 params["password"] = database.password()
             return params
-        except ConfigError as error:
+        except azpg.ConfigError as error:
             raise ImproperlyConfigured(f"database {self.alias!r}: {error}") from error
-        except TokenError as error:
+        except azpg.TokenError as error:
             raise OperationalError(str(error)) from error
 
-    def _azure_database(self) -> Database:
+    @property
+    def _azure_connection(self) -> str | None:
+        name: str | None = self.settings_dict["OPTIONS"].get(AZURE_CONNECTION)
+        return name
+
+    def _given(self) -> dict[str, Any]:
         given = {
             keyword: self.settings_dict[key]
-            for key, keyword in [*KEYWORDS.items(), ("PASSWORD", "password")]
+            for key, keyword in KEYWORDS.items()
             if self.settings_dict[key]
         }
         if self.settings_dict["NAME"] is None:  # what Django makes and drops databases from
             given["dbname"] = "postgres"
-        connection = self.settings_dict["OPTIONS"].get(AZURE_CONNECTION)
-        return Database(load_settings(connection, given=given))
+        return given
 
-    def _complete_settings(self, database: Database) -> None:
+    def _azure_database(self) -> azpg.Database:
+        return azpg.Database.from_env(self._azure_connection, given=self._given())
+
+    def _complete_settings(self, database: azpg.Database) -> None:
         """Fill in what is not secret: Django names its test databases after NAME, for one."""
         settings = database.settings
         found = {"NAME": settings.database, "HOST": settings.host, "PORT": str(settings.port)}

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 import azpg_bootstrap as azpg
-from azpg_bootstrap import auth
+from azpg_bootstrap import credentials
 from azpg_bootstrap.auth import identify, token_provider
 from azpg_bootstrap.claims import claims
 from azpg_bootstrap.sandbox import Sandbox
@@ -170,15 +170,9 @@ def test_the_metadata_service_is_looked_for_where_nothing_tells(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        monkeypatch.setattr(auth, "IMDS", server.getsockname())
-        assert auth._has_identity_endpoint()
-    assert not auth._has_identity_endpoint()
-
-
-def test_an_authority_of_ones_own_needs_no_discovery() -> None:
-    assert auth._is_well_known("https://login.microsoftonline.com/")
-    assert auth._is_well_known("https://login.microsoftonline.us")
-    assert not auth._is_well_known("https://localhost:1/")
+        monkeypatch.setattr(credentials, "IMDS", server.getsockname())
+        assert credentials._has_metadata_service()
+    assert not credentials._has_metadata_service()
 
 
 def test_identities_hide_their_secret() -> None:

@@ -35,8 +35,9 @@ def tops(path: Path) -> set[str]:
     return {name.partition(".")[0] for name in imported(path)}
 
 
-def test_only_auth_imports_azure() -> None:
-    assert {path.stem for path in MODULES if tops(path) & {"azure", "msal"}} == {"auth"}
+def test_only_credentials_import_azure() -> None:
+    azure = {path.stem for path in MODULES if tops(path) & {"azure", "msal", "requests"}}
+    assert azure == {"credentials", "managed_identity", "session"}
 
 
 def test_only_drivers_and_the_parser_import_drivers() -> None:
