@@ -48,16 +48,24 @@ def _run(options: argparse.Namespace) -> int:
         return int(getattr(command, options.function)(options))
     except (KeyboardInterrupt, OSError):
         raise
-    except (AzpgError, SandboxError, Failure) as error:
-        _say(str(error))
-        code = error.code if isinstance(error, Failure) else Exit.FAILED
-        code = code_of(error) if isinstance(error, AzpgError) else code
     except Exception as error:
-        _say(f"unexpected {type(error).__name__}; the same with --debug tells more")
-        code = Exit.FAILED
-    if options.debug:
-        traceback.print_exc()
-    return code
+        if options.debug:
+            traceback.print_exception(error)
+        _say(_sentence(error))
+        return _code(error)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, (AzpgError, SandboxError, Failure)):
+        return str(error)
+    # There may be a secret in the text of what nobody thought of.
+    return f"unexpected {type(error).__name__}; the same with --debug tells more"
+
+
+def _code(error: Exception) -> int:
+    if isinstance(error, Failure):
+        return error.code
+    return code_of(error) if isinstance(error, AzpgError) else Exit.FAILED
 
 
 def _say(sentence: str) -> None:

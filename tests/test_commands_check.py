@@ -2,90 +2,22 @@
 
 import json
 import re
+import select
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import certifi
-import psycopg2
 import pytest
+import situations
+from situations import World, runs
 
 from azpg_bootstrap.cli import main
 from azpg_bootstrap.commands.exits import Exit
 from azpg_bootstrap.sandbox import Sandbox
 
-PREFIX = "AZURE_POSTGRESQL_"
-HIDDEN = "[Managed identity has been configured. This value is not viewable in this session]"
-NOBODY = "00000000-0000-4000-8000-000000000000"
 TOKEN = re.compile(r"eyJ[\w-]{10}")
-
-runs = count()
-
-
-class World:
-    """The environment of one test, which starts as Service Connector would leave it."""
-
-    def __init__(self, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        self.sandbox = sandbox
-        self.folder = tmp_path
-        self._monkeypatch = monkeypatch
-        self.secrets: set[str] = set()
-
-    def enter(self, auth: Any = "system-assigned", client: Any = "django", **scene: Any) -> None:
-        # Its own time-out makes an identity another, so that no test finds another's token.
-        self.put(TOKEN_TIMEOUT=f"20.{next(runs):04}")
-        for name, value in self.sandbox.environ(auth, client, **scene).items():
-            self._set(name, value)
-
-    def put(self, **parts: str) -> None:
-        for part, value in parts.items():
-            self._set(PREFIX + part, value)
-
-    def platform(self, **variables: str) -> None:
-        for name, value in variables.items():
-            self._set(name, value)
-
-    def remove(self, *names: str) -> None:
-        for name in names:
-            self._monkeypatch.delenv(name)
-
-    def _set(self, name: str, value: str) -> None:
-        if name.endswith(("PASSWORD", "SECRET")):
-            self.secrets.add(value)
-        self._monkeypatch.setenv(name, value)
-
-    def superuser(self, statement: str) -> None:
-        connection = psycopg2.connect(**self.sandbox.superuser_dsn)
-        connection.autocommit = True
-        connection.cursor().execute(statement)
-        connection.close()
-
-    def role(self, name: str, *, identity: str = "system-assigned") -> None:
-        """Make a role that no other test has, and log in as it."""
-        name = f"{name}_{next(runs)}"
-        self.sandbox.create_role(name, identity=identity)
-        self.put(USER=name)
-        self.name = name
-
-    def listen(self, answer: bytes) -> None:
-        """Be a server that answers one thing to whoever connects, and then keeps silent."""
-        server = socket.create_server(("127.0.0.1", 0))
-        self.put(PORT=str(server.getsockname()[1]), CONNECT_TIMEOUT="1")
-
-        def serve() -> None:
-            kept = []  # an answer is read before its connection goes
-            while True:
-                try:
-                    connection, _ = server.accept()
-                except OSError:
-                    return
-                kept.append(connection)
-                connection.sendall(answer)
-
-        threading.Thread(target=serve, daemon=True).start()
 
 
 @pytest.fixture
@@ -122,358 +54,231 @@ def check(world: World, capsys: pytest.CaptureFixture[str]) -> Callable[..., Rep
     return run
 
 
-def closed_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return str(server.getsockname()[1])
-
-
-# What is wrong, by name: how to bring it about.
-
-
-def no_variables(world: World) -> None:
-    pass
-
-
-def no_host(world: World) -> None:
-    world.enter()
-    world.remove("AZURE_POSTGRESQL_HOST")
-
-
-def unresolved_reference(world: World) -> None:
-    world.enter("secret")
-    world.put(PASSWORD="@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/p)")
-
-
-def no_connection_string(world: World) -> None:
-    world.put(CONNECTIONSTRING="host=h dbname=d user=u password=two words")
-
-
-def half_a_service_principal(world: World) -> None:
-    world.enter("service-principal")
-    world.remove("AZURE_POSTGRESQL_TENANTID")
-
-
-def contradiction(world: World) -> None:
-    world.enter("user-assigned")
-    world.put(PASSWORD="pa55word")
-
-
-def misspelt(world: World) -> None:
-    world.enter()
-    world.put(CLIENT_ID=NOBODY)
-
-
-def weak_tls(world: World) -> None:
-    world.enter()
-    world.put(SSLMODE="prefer")
-
-
-def verify_all(world: World) -> None:
-    world.enter()
-    world.put(SSLMODE="verify-all")
-
-
-def no_port(world: World) -> None:
-    world.enter()
-    world.put(PORT="5432/tcp")
-
-
-def line_break(world: World) -> None:
-    world.enter("secret")
-    world.put(PASSWORD="pa55word\n")
-
-
-def hidden_endpoint(world: World) -> None:
-    world.enter()
-    world.platform(IDENTITY_ENDPOINT=HIDDEN, IDENTITY_HEADER=HIDDEN)
-
-
-def dead_endpoint(world: World) -> None:
-    world.enter()
-    world.put(TOKEN_TIMEOUT=f"0.5{next(runs):04}")
-    world.platform(IDENTITY_ENDPOINT=f"http://127.0.0.1:{closed_port()}/msi/token")
-
-
-def silent_endpoint(world: World) -> None:
-    world.enter()
-    world.put(TOKEN_TIMEOUT=f"0.5{next(runs):04}")
-    world.sandbox.faults(hang=True)
-
-
-def failing_endpoint(world: World) -> None:
-    world.enter()
-    world.put(TOKEN_TIMEOUT=f"0.5{next(runs):04}")
-    world.sandbox.faults(status=500)
-
-
-def foreign_client_id(world: World) -> None:
-    world.enter("user-assigned")
-    world.put(CLIENTID=NOBODY)
-
-
-def foreign_client_id_on_a_machine(world: World) -> None:
-    world.enter("user-assigned", compute="vm")
-    world.put(CLIENTID=NOBODY)
-
-
-def wrong_client_secret(world: World) -> None:
-    world.enter("service-principal")
-    world.put(CLIENTSECRET="no-longer-the-secret")
-
-
-def unknown_application(world: World) -> None:
-    world.enter("service-principal")
-    world.put(CLIENTID=NOBODY)
-
-
-def unknown_tenant(world: World) -> None:
-    world.enter("service-principal")
-    world.put(TENANTID=NOBODY)
-
-
-def broken_federation(world: World) -> None:
-    world.enter("workload-identity")
-    assertion = world.folder / "token"
-    assertion.write_text("no assertion")
-    world.platform(AZURE_FEDERATED_TOKEN_FILE=str(assertion))
-
-
-def missing_federation(world: World) -> None:
-    world.enter("workload-identity")
-    world.platform(AZURE_FEDERATED_TOKEN_FILE=str(world.folder / "absent"))
-
-
-def no_azure_cli(world: World) -> None:
-    world.enter("developer")
-    world.platform(PATH=str(world.folder))
-
-
-def not_logged_in(world: World) -> None:
-    world.enter("developer")
-    world.sandbox.faults(login="not-logged-in")
-
-
-def wrong_tenant(world: World) -> None:
-    world.enter("developer")
-    world.sandbox.faults(login="wrong-tenant")
-
-
-def login_expired(world: World) -> None:
-    world.enter("developer")
-    world.sandbox.faults(login="login-expired")
-
-
-def unknown_name(world: World) -> None:
-    world.enter()
-    world.put(HOST="no-such-server.invalid")
-
-
-def closed(world: World) -> None:
-    world.enter()
-    world.put(PORT=closed_port())
-
-
-def no_postgresql(world: World) -> None:
-    world.enter()
-    world.listen(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
-
-def no_tls(world: World) -> None:
-    world.enter()
-    world.listen(b"N")
-
-
-def silent_server(world: World) -> None:
-    world.enter()
-    world.listen(b"")
-
-
-def unknown_root(world: World) -> None:
-    world.enter()
-    world.put(SSLROOTCERT=certifi.where())
-
-
-def other_name(world: World) -> None:
-    world.enter()
-    world.put(HOST="server.example", HOSTADDR="127.0.0.1")
-
-
-def no_root_file(world: World) -> None:
-    world.enter()
-    world.put(SSLROOTCERT=str(world.folder / "absent.pem"))
-
-
-def no_role(world: World) -> None:
-    world.enter()
-    world.put(USER="nobody")
-
-
-def anothers_role(world: World) -> None:
-    world.enter()
-    world.role("anothers", identity="user-assigned")
-
-
-def a_persons_role(world: World) -> None:
-    world.enter()
-    world.put(USER="user@contoso.example")
-
-
-def an_apps_role(world: World) -> None:
-    world.enter("developer")
-    world.put(USER="aad_system")
-
-
-def no_role_for_a_person(world: World) -> None:
-    world.enter("developer")
-    world.put(USER="somebody@contoso.example")
-
-
-def foreign_tenant(world: World) -> None:
-    world.enter("developer")
-    world.sandbox.faults(login="foreign-tenant")
-
-
-def server_ahead(world: World) -> None:
-    world.enter()
-    world.sandbox.faults(clock_skew=2 * 86_400.0)
-
-
-def wrong_scope(world: World) -> None:
-    world.enter()
-    world.put(SCOPE="https://management.azure.com/.default")
-
-
-def no_database(world: World) -> None:
-    world.enter()
-    world.put(NAME="nowhere")
-
-
-def wrong_password(world: World) -> None:
-    world.enter("secret")
-    world.put(PASSWORD="not-the-password")
-
-
-def password_for_an_entra_role(world: World) -> None:
-    world.enter("secret")
-    world.put(USER="aad_system")
-
-
-def token_cut_off(world: World) -> None:
-    world.enter("secret")
-    token = world.sandbox.issue_token()[:-40]
-    world.put(USER="aad_system", PASSWORD=token)
-
-
-def firewall(world: World) -> None:
-    world.enter()
-    world.sandbox.faults(firewall=True)
-
-
-def role_without_login(world: World) -> None:
-    world.enter()
-    world.role("locked")
-    world.superuser(f"ALTER ROLE {world.name} NOLOGIN")
-
-
-def crowded(world: World) -> None:
-    world.enter()
-    world.role("crowded")
-    world.superuser(f"ALTER ROLE {world.name} CONNECTION LIMIT 0")
-
-
-def closed_database(world: World) -> None:
-    world.enter()
-    name = f"closed_{next(runs)}"
-    world.superuser(f"CREATE DATABASE {name}")
-    world.superuser(f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC")
-    world.put(NAME=name)
-
-
-Wrong = Callable[[World], None]
-
-SITUATIONS: list[tuple[Wrong, str, str, str]] = [
-    (no_variables, "variables", "no AZURE_POSTGRESQL_* variable is set", ""),
-    (no_host, "variables", "AZURE_POSTGRESQL_HOST is missing: the server's name", ""),
-    (unresolved_reference, "variables", "is a Key Vault reference that was not resolved", ""),
-    (no_connection_string, "variables", "AZURE_POSTGRESQL_CONNECTIONSTRING is no conn", ""),
-    (half_a_service_principal, "variables", "AZURE_POSTGRESQL_TENANTID is missing", ""),
-    (contradiction, "variables", "a password and AZURE_POSTGRESQL_CLIENTID contradict", ""),
-    (misspelt, "variables", "AZURE_POSTGRESQL_CLIENT_ID is misspelt: CLIENTID", ""),
-    (weak_tls, "variables", "AZURE_POSTGRESQL_SSLMODE may send the token without TLS", ""),
-    (verify_all, "variables", "AZURE_POSTGRESQL_SSLMODE is verify-all", ""),
-    (no_port, "variables", "AZURE_POSTGRESQL_PORT is no port number", ""),
-    (line_break, "variables", "holds a control character, perhaps a line break", ""),
-    (hidden_endpoint, "compute", "this session hides the identity endpoint", "Run the program where"),
-    (dead_endpoint, "token", "no token from the identity endpoint http://127.0.0.1:", "Nothing ans"),
-    (silent_endpoint, "token", "no token from the identity endpoint http://127.0.0.1:", "Nothing an"),
-    (failing_endpoint, "token", "no token from the identity endpoint http://127.0.0.1:", "endpoint"),
-    (foreign_client_id, "token", "no token", "az webapp identity assign --resource-group <group> "
-     "--name azpg-demo"),
-    (foreign_client_id_on_a_machine, "token", "no token", "az vm identity assign"),
-    (wrong_client_secret, "token", "no token from Entra", "az ad app credential reset --id a99cc11e"),
-    (unknown_application, "token", "no token from Entra", f"az ad sp show --id {NOBODY}"),
-    (unknown_tenant, "token", "no token from Entra", "Check AZURE_POSTGRESQL_TENANTID."),
-    (broken_federation, "token", "no token from Entra", "az identity federated-credential list"),
-    (missing_federation, "token", "no token from Entra", "AZURE_FEDERATED_TOKEN_FILE names a file"),
-    (no_azure_cli, "token", "no token from Azure CLI", "neither is installed"),
-    (not_logged_in, "token", "no token from Azure CLI", "  az login"),
-    (wrong_tenant, "token", "no token from Azure CLI", "az login --tenant <tenant of the server>"),
-    (login_expired, "token", "no token from Azure CLI",
-     "az login --scope https://ossrdbms-aad.database.windows.net/.default"),
-    (unknown_name, "dns", 'could not translate host name "no-such-server.invalid"',
-     "az postgres flexible-server list"),
-    (closed, "tcp", "Connection refused", "az postgres flexible-server show --resource-group <group>"),
-    (no_postgresql, "tls", "what answers there is no PostgreSQL server", ""),
-    (no_tls, "tls", "the server does not support SSL", "The server wants TLS"),
-    (silent_server, "tls", "the TLS handshake failed: timed out", "Nothing answers there"),
-    (unknown_root, "tls", "issued by azpg sandbox CA, not valid here: certificate verify failed: ",
-     "AZURE_POSTGRESQL_SSLROOTCERT"),
-    (other_name, "tls", "certificate of azpg sandbox, issued by azpg sandbox CA, not valid here: "
-     "it does not match host name", "Use the name in the certificate"),
-    (no_root_file, "tls", "the root certificate file of sslrootcert cannot be read", ""),
-    (no_role, "login", 'role "nobody" does not exist', "SELECT * FROM "
-     "pgaadauth_create_principal_with_oid('nobody', '5e1f01d0-0000-4000-8000-000000000001', "
-     "'service', false, false);"),
-    (anothers_role, "login", "oid mismatch", "'aadauth,oid=5e1f01d0-0000-4000-8000-000000000001,"
-     "type=service'); END $$;"),
-    (a_persons_role, "login", "is neither an AAD_AUTH_TOKENTYPE_APP_USER", "The role is a person's"),
-    (an_apps_role, "login", "cannot generate AAD_AUTH_TOKENTYPE_APP_USER", "Log in as your own"),
-    (no_role_for_a_person, "login", 'role "somebody@contoso.example" does not exist',
-     "('somebody@contoso.example', 'face01d0-0000-4000-8000-000000000004', 'user', false, false);"),
-    (foreign_tenant, "login", "error occurred while validating the access token",
-     "another tenant than the server"),
-    (server_ahead, "login", "The access token has expired", "compare this machine's clock"),
-    (wrong_scope, "login", "does not have a valid audience", "AZURE_POSTGRESQL_SCOPE"),
-    (no_database, "login", 'database "nowhere" does not exist',
-     "az postgres flexible-server db create --resource-group <group> --server-name localhost "
-     "--name nowhere"),
-    (wrong_password, "login", "password authentication failed", "The password is wrong"),
-    (password_for_an_entra_role, "login", "error occurred while validating", "a plain password"),
-    (token_cut_off, "login", "access token has invalid format", "Is a token in AZURE_POSTGRESQL_P"),
-    (firewall, "login", "no pg_hba.conf entry", "firewall-rule create --resource-group <group> "
-     "--server-name localhost --name <rule> --start-ip-address 127.0.0.1"),
-    (role_without_login, "login", "is not permitted to log in", "ALTER ROLE ... LOGIN"),
-    (crowded, "login", "too many connections for role", "Use fewer workers"),
-    (closed_database, "login", "permission denied for database", "GRANT CONNECT"),
-]  # fmt: skip
+# How to bring it about, the step that fails, what that says, and what it advises.
+Situation = tuple[Callable[[World], None], str, str, str]
+
+SITUATIONS: list[Situation] = [
+    (situations.no_variables, "variables", "no AZURE_POSTGRESQL_* variable is set", ""),
+    (situations.no_host, "variables", "AZURE_POSTGRESQL_HOST is missing: the server's name", ""),
+    (
+        situations.unresolved_reference,
+        "variables",
+        "is a Key Vault reference that was not resolved",
+        "",
+    ),
+    (
+        situations.no_connection_string,
+        "variables",
+        "AZURE_POSTGRESQL_CONNECTIONSTRING is no conn",
+        "",
+    ),
+    (situations.half_a_service_principal, "variables", "AZURE_POSTGRESQL_TENANTID is missing", ""),
+    (
+        situations.contradiction,
+        "variables",
+        "a password and AZURE_POSTGRESQL_CLIENTID contradict",
+        "",
+    ),
+    (situations.misspelt, "variables", "AZURE_POSTGRESQL_CLIENT_ID is misspelt: CLIENTID", ""),
+    (
+        situations.weak_tls,
+        "variables",
+        "AZURE_POSTGRESQL_SSLMODE may send the token without TLS",
+        "",
+    ),
+    (situations.verify_all, "variables", "AZURE_POSTGRESQL_SSLMODE is verify-all", ""),
+    (situations.no_port, "variables", "AZURE_POSTGRESQL_PORT is no port number", ""),
+    (situations.line_break, "variables", "holds a control character, perhaps a line break", ""),
+    (
+        situations.hidden_endpoint,
+        "compute",
+        "this session hides the identity endpoint",
+        "Run the pro",
+    ),
+    (
+        situations.dead_endpoint,
+        "token",
+        "no token from the identity endpoint http://127.0.0.1:",
+        "Nothing ans",
+    ),
+    (
+        situations.silent_endpoint,
+        "token",
+        "no token from the identity endpoint http://127.0.0.1:",
+        "Nothing an",
+    ),
+    (
+        situations.failing_endpoint,
+        "token",
+        "no token from the identity endpoint http://127.0.0.1:",
+        "trouble, which passes",
+    ),
+    (
+        situations.foreign_client_id,
+        "token",
+        "no token",
+        "az webapp identity assign --resource-group <group> --name azpg-demo",
+    ),
+    (situations.foreign_client_id_on_a_machine, "token", "no token", "az vm identity assign"),
+    (
+        situations.wrong_client_secret,
+        "token",
+        "no token from Entra",
+        "az ad app credential reset --id a99cc11e",
+    ),
+    (
+        situations.unknown_application,
+        "token",
+        "no token from Entra",
+        f"az ad sp show --id {situations.NOBODY}",
+    ),
+    (situations.unknown_tenant, "token", "no token from Entra", "Check AZURE_POSTGRESQL_TENANTID."),
+    (
+        situations.broken_federation,
+        "token",
+        "no token from Entra",
+        "az identity federated-credential list",
+    ),
+    (
+        situations.missing_federation,
+        "token",
+        "no token from Entra",
+        "AZURE_FEDERATED_TOKEN_FILE names a file",
+    ),
+    (situations.no_azure_cli, "token", "no token from Azure CLI", "neither is installed"),
+    (situations.not_logged_in, "token", "no token from Azure CLI", "  az login"),
+    (
+        situations.wrong_tenant,
+        "token",
+        "no token from Azure CLI",
+        "az login --tenant <tenant of the server>",
+    ),
+    (
+        situations.login_expired,
+        "token",
+        "no token from Azure CLI",
+        "az login --scope https://ossrdbms-aad.database.windows.net/.default",
+    ),
+    (
+        situations.unknown_name,
+        "dns",
+        'could not translate host name "no-such-server.invalid"',
+        "az postgres flexible-server list",
+    ),
+    (
+        situations.closed,
+        "tcp",
+        "Connection refused",
+        "az postgres flexible-server show --resource-group <group>",
+    ),
+    (situations.no_postgresql, "tls", "what answers there is no PostgreSQL server", ""),
+    (situations.no_tls, "tls", "the server does not support SSL", "The server wants TLS"),
+    (
+        situations.silent_server,
+        "tls",
+        "the TLS handshake failed: timed out",
+        "Nothing answers there",
+    ),
+    (
+        situations.unknown_root,
+        "tls",
+        "issued by azpg sandbox CA, not valid here: certificate verify failed: ",
+        "AZURE_POSTGRESQL_SSLROOTCERT",
+    ),
+    (
+        situations.other_name,
+        "tls",
+        "certificate of azpg sandbox, issued by azpg sandbox CA, not valid here: "
+        "it does not match host name",
+        "Use the name in the certificate",
+    ),
+    (situations.no_root_file, "tls", "the root certificate file of sslrootcert cannot be read", ""),
+    (
+        situations.no_role,
+        "login",
+        'role "nobody" does not exist',
+        "SELECT * FROM "
+        "pgaadauth_create_principal_with_oid('nobody', '5e1f01d0-0000-4000-8000-000000000001', "
+        "'service', false, false);",
+    ),
+    (
+        situations.anothers_role,
+        "login",
+        "oid mismatch",
+        "'aadauth,oid=5e1f01d0-0000-4000-8000-000000000001,type=service'); END $$;",
+    ),
+    (
+        situations.a_persons_role,
+        "login",
+        "is neither an AAD_AUTH_TOKENTYPE_APP_USER",
+        "The role is a person's",
+    ),
+    (
+        situations.an_apps_role,
+        "login",
+        "cannot generate AAD_AUTH_TOKENTYPE_APP_USER",
+        "Log in as your own",
+    ),
+    (
+        situations.no_role_for_a_person,
+        "login",
+        'role "somebody@contoso.example" does not exist',
+        "('somebody@contoso.example', 'face01d0-0000-4000-8000-000000000004', 'user', false, ",
+    ),
+    (
+        situations.foreign_tenant,
+        "login",
+        "error occurred while validating the access token",
+        "another tenant than the server",
+    ),
+    (
+        situations.server_ahead,
+        "login",
+        "The access token has expired",
+        "compare this machine's clock",
+    ),
+    (situations.wrong_scope, "login", "does not have a valid audience", "AZURE_POSTGRESQL_SCOPE"),
+    (
+        situations.no_database,
+        "login",
+        'database "nowhere" does not exist',
+        "az postgres flexible-server db create --resource-group <group> --server-name localhost "
+        "--name nowhere",
+    ),
+    (situations.wrong_password, "login", "password authentication failed", "The password is wrong"),
+    (
+        situations.password_for_an_entra_role,
+        "login",
+        "error occurred while validating",
+        "a plain password",
+    ),
+    (
+        situations.token_cut_off,
+        "login",
+        "access token has invalid format",
+        "Is a token in AZURE_POSTGRESQL_P",
+    ),
+    (
+        situations.firewall,
+        "login",
+        "no pg_hba.conf entry",
+        "firewall-rule create --resource-group <group> "
+        "--server-name localhost --name <rule> --start-ip-address 127.0.0.1",
+    ),
+    (situations.role_without_login, "login", "is not permitted to log in", "ALTER ROLE ... LOGIN"),
+    (situations.crowded, "login", "too many connections for role", "Use fewer workers"),
+    (situations.closed_database, "login", "permission denied for database", "GRANT CONNECT"),
+]
 
 CODES = {"variables": Exit.CONFIG, "compute": Exit.TOKEN, "token": Exit.TOKEN}
 
 
-@pytest.mark.parametrize(
-    ("wrong", "step", "sentence", "advice"),
-    SITUATIONS,
-    ids=[wrong.__name__ for wrong, *_ in SITUATIONS],
-)
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation[0].__name__)
 def test_what_is_wrong_explains_itself(
-    world: World,
-    check: Callable[..., Report],
-    wrong: Wrong,
-    step: str,
-    sentence: str,
-    advice: str,
+    world: World, check: Callable[..., Report], situation: Situation
 ) -> None:
-    wrong(world)
+    arrange, step, sentence, advice = situation
+    arrange(world)
     report = check()
     assert report.last["step"] == step
     assert report.last["state"] == "failed"
@@ -565,8 +370,62 @@ def test_a_superuser_is_noted_and_a_socket_is_no_obstacle(
     assert "Unix socket" in report.step("tls")["text"]
 
 
+def test_a_pooler_is_told_by_the_process_id(world: World, check: Callable[..., Report]) -> None:
+    dsn = world.sandbox.superuser_dsn
+    with Pooler(f"{dsn['host']}/.s.PGSQL.{dsn['port']}") as port:
+        world.put(HOST="127.0.0.1", PORT=port, NAME=dsn["dbname"], USER=dsn["user"])
+        world.put(PASSWORD="unasked", SSLMODE="disable")
+        report = check()
+    assert report.code == 0
+    assert report.step("pooler")["data"]["is_pooled"]
+    assert "PgBouncer presumably" in report.step("pooler")["text"]
+
+
+HEAD = b"K" + (12).to_bytes(4)
+INVENTED = (1).to_bytes(4)
+
+
+class Pooler:
+    """Does to a login what PgBouncer does: the process id in BackendKeyData is its own."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.threads: list[threading.Thread] = []
+
+    def __enter__(self) -> str:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self.serve, daemon=True).start()
+        return str(self.listener.getsockname()[1])
+
+    def __exit__(self, *_: object) -> None:
+        self.listener.close()
+        for thread in self.threads:
+            thread.join()
+
+    def serve(self) -> None:
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            self.threads.append(threading.Thread(target=self.carry, args=(client,)))
+            self.threads[-1].start()
+
+    def carry(self, client: socket.socket) -> None:
+        with client, socket.socket(socket.AF_UNIX) as server:
+            server.connect(self.path)
+            while True:
+                for ready in select.select([client, server], [], [])[0]:
+                    data = ready.recv(65_536)
+                    if not data:
+                        return
+                    before, found, key = data.partition(HEAD)
+                    sink = server if ready is client else client
+                    sink.sendall(before + found + (INVENTED + key[4:] if found else b""))
+
+
 @pytest.fixture
-def plain(world: World, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+def plain(world: World, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
     def run() -> str:
         main(["check"])
         return capsys.readouterr().out

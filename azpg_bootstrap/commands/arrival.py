@@ -7,7 +7,7 @@ from typing import Any, Final
 from azpg_bootstrap.commands.approach import span
 from azpg_bootstrap.commands.exits import Failure
 from azpg_bootstrap.commands.finding import Finding, State
-from azpg_bootstrap.commands.session import log_in, rows
+from azpg_bootstrap.commands.sql import log_in, rows
 from azpg_bootstrap.commands.walk import Walk
 
 NOTABLE_SKEW: Final = 30.0

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from azpg_bootstrap.commands.exits import Exit, Failure
-from azpg_bootstrap.commands.session import keywords, rows, session, statement
+from azpg_bootstrap.commands.sql import keywords, rows, session, statement
 from azpg_bootstrap.database import Database
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Final
 
 from azpg_bootstrap import hints, token_hints
 from azpg_bootstrap.commands.exits import Exit, Failure
-from azpg_bootstrap.commands.session import rows, session
+from azpg_bootstrap.commands.sql import rows, session
 from azpg_bootstrap.database import Database
 from azpg_bootstrap.errors import TokenError
 from azpg_bootstrap.settings import load_settings
