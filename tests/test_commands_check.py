@@ -367,6 +367,7 @@ def test_a_superuser_is_noted_and_a_socket_is_no_obstacle(
     report = check()
     assert report.code == 0
     assert "SUPERUSER" in report.step("role")["text"]
+    assert not report.step("role")["data"]["is_entra"]
     assert "Unix socket" in report.step("tls")["text"]
 
 
