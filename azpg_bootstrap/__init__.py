@@ -10,8 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from azpg_bootstrap.connecting import connect, prefetch
-    from azpg_bootstrap.database import Database
+    from azpg_bootstrap.database import Database, connect
     from azpg_bootstrap.environment import pg_environ
     from azpg_bootstrap.errors import AzpgError, ConfigError, MissingExtraError, TokenError
     from azpg_bootstrap.methods import AuthMethod, choose
@@ -29,7 +28,6 @@ __all__ = [
     "connect",
     "load_settings",
     "pg_environ",
-    "prefetch",
 ]
 
 _HOMES = {
@@ -41,10 +39,9 @@ _HOMES = {
     "Settings": "settings",
     "TokenError": "errors",
     "choose": "methods",
-    "connect": "connecting",
+    "connect": "database",
     "load_settings": "settings",
     "pg_environ": "environment",
-    "prefetch": "connecting",
 }
 
 

@@ -1,14 +1,12 @@
-"""Whose token is meant: the identity of some settings, and the one provider of its tokens."""
+"""Whose token is meant: the identity of a profile, and the one provider of its tokens."""
 
 from __future__ import annotations
 
 import logging
 import os
 import threading
-from collections.abc import Mapping
 from functools import lru_cache, partial
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from azpg_bootstrap import clouds, forking
 from azpg_bootstrap.lifetime import Token
@@ -18,9 +16,9 @@ from azpg_bootstrap.tokens import TokenProvider
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
-    from azpg_bootstrap.settings import Settings
+    from azpg_bootstrap.profile import Profile
 
-__all__ = ["AuthMethod", "Identity", "choose", "identify", "prefetch", "token_provider"]
+__all__ = ["AuthMethod", "Identity", "choose", "identify", "token_provider"]
 
 logger = logging.getLogger(__name__)
 
@@ -54,13 +52,13 @@ class Identity(NamedTuple):
     """All that decides which token is fetched; equal identities share one provider."""
 
     method: AuthMethod
+    client_id: str
+    client_secret: str
+    tenant_id: str
     scope: str
     authority: str
     timeout: float
     environment: tuple[str | None, ...]
-    client_id: str = ""
-    client_secret: str = ""
-    tenant_id: str = ""
 
     def __repr__(self) -> str:
         return f"<Identity {self}>"
@@ -72,49 +70,33 @@ class Identity(NamedTuple):
 _lock = threading.Lock()
 
 
-def token_provider(settings: Settings, credential: TokenCredential | None = None) -> TokenProvider:
-    """Return the one provider that this process has for the identity that the settings mean.
+def token_provider(profile: Profile, credential: TokenCredential | None = None) -> TokenProvider:
+    """Return the one provider that this process has for the identity of a profile.
 
     `credential`, any azure-core token credential, takes that identity's place.
     """
     with _lock:  # two threads must not make two
         if credential is not None:
-            return _provider_of(Caller(credential), settings.scope, settings.token_timeout)
-        return _provider(identify(settings))
+            return _provider_of(Caller(credential), profile.scope, profile.token_timeout)
+        return _provider(identify(profile))
 
 
-def prefetch(values: Mapping[str, Any]) -> None:
-    """Begin to fetch the token of a managed identity, known by the values of settings to come.
-
-    Settings themselves take longer to import than the identity endpoint takes to answer.
-    """
-    draft = cast("Settings", SimpleNamespace(**values))  # as far as an identity needs them
-    if choose(draft) in {AuthMethod.SYSTEM_ASSIGNED, AuthMethod.USER_ASSIGNED}:
-        with _lock:
-            provider = _provider(identify(draft))
-        provider.prefetch()
-
-
-def identify(settings: Settings) -> Identity:
-    """Return the identity that the settings mean in the environment as it is now."""
-    method = choose(settings)
-    cloud = clouds.cloud(settings.host)
-    identity = Identity(
+def identify(profile: Profile) -> Identity:
+    """Return the identity that a profile means in the environment as it is now."""
+    method = choose(profile)
+    has_client = method in {AuthMethod.USER_ASSIGNED, AuthMethod.SERVICE_PRINCIPAL}
+    has_secret = method is AuthMethod.SERVICE_PRINCIPAL
+    authority = os.environ.get("AZURE_AUTHORITY_HOST") or clouds.cloud(profile.host).authority
+    return Identity(
         method=method,
-        scope=settings.named_scope or cloud.scope,
-        authority=os.environ.get("AZURE_AUTHORITY_HOST") or cloud.authority,
-        timeout=settings.token_timeout,
+        client_id=(profile.client_id or "") if has_client else "",
+        client_secret=(profile.client_secret or "") if has_secret else "",
+        tenant_id=(profile.tenant_id or "") if has_secret else "",
+        scope=profile.scope,
+        authority=authority,
+        timeout=profile.token_timeout,
         environment=tuple(os.environ.get(name) for name in IDENTITY_VARIABLES),
     )
-    if method is AuthMethod.USER_ASSIGNED:
-        return identity._replace(client_id=settings.client_id or "")
-    if method is AuthMethod.SERVICE_PRINCIPAL and settings.client_secret:
-        return identity._replace(
-            client_id=settings.client_id or "",
-            client_secret=settings.client_secret.get_secret_value(),
-            tenant_id=settings.tenant_id or "",
-        )
-    return identity
 
 
 @lru_cache(maxsize=KEPT_PROVIDERS)

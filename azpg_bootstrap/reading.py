@@ -1,4 +1,4 @@
-"""From the environment to the values of `Settings`, without the imports that Settings takes."""
+"""From AZURE_POSTGRESQL_* to one checked Profile; nothing else reads these variables."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
@@ -7,19 +7,14 @@ from typing import Any, Final
 
 from azpg_bootstrap import checks, clouds
 from azpg_bootstrap.errors import ConfigError
-from azpg_bootstrap.methods import AuthMethod
+from azpg_bootstrap.methods import AuthMethod, choose
 from azpg_bootstrap.parts import Part, gather
+from azpg_bootstrap.profile import Profile
 from azpg_bootstrap.variables import Variable, app_name, part_of, prefix, select
 
 CACHED_CONNECTIONS: Final = 64
 """Connections that are kept read: a program has one or two, and perhaps a few databases or roles
 that it names itself."""
-
-DEFAULT_PORT: Final = 5432
-"""PostgreSQL's own; Azure's built-in PgBouncer listens on 6432."""
-
-DEFAULT_TOKEN_TIMEOUT: Final = 30.0
-"""Seconds; gunicorn's own patience with a worker."""
 
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -39,14 +34,14 @@ FIELDS: Final[Mapping[str, tuple[str, Check]]] = {
     "SCOPE": ("named_scope", checks.scope),
     "TOKEN_TIMEOUT": ("token_timeout", checks.seconds),
 }
-"""The field of Settings that each part of a connection fills, and how it is checked; parts that are
-not here are libpq keywords."""
+"""The field of a profile that each part of a connection fills, and how it is checked; other parts
+are libpq keywords."""
 
 
 def read(
     connection: str | None, environ: Mapping[str, str], given: Mapping[str, Any] = NOTHING
-) -> Mapping[str, Any]:
-    """Return the values of `Settings` for a connection; raise ConfigError with every problem.
+) -> Profile:
+    """Return the profile of a connection; raise ConfigError with every problem that it has.
 
     `given` has values that win over the environment's, by libpq's keywords.
     """
@@ -63,17 +58,16 @@ def _read(
     variables: tuple[Variable, ...],
     from_code: tuple[Variable, ...],
     app: str | None,
-) -> Mapping[str, Any]:
+) -> Profile:
     parts, problems = gather(variables, from_code, prefix(connection))
-    values: dict[str, Any] = dict.fromkeys(field for field, _ in FIELDS.values())
-    values |= {"port": DEFAULT_PORT, "token_timeout": DEFAULT_TOKEN_TIMEOUT}
-    values |= {"connection": connection, "app_name": app}
+    values: dict[str, Any] = {"connection": connection, "app_name": app}
     problems += _check(parts, values)
     if not problems:
-        problems += _exposed(parts, values)
+        profile = Profile(**values)
+        problems += _exposed(parts, profile)
     if problems:
         raise ConfigError(*problems)
-    return MappingProxyType(values)
+    return profile
 
 
 def _check(parts: Mapping[str, Part], values: dict[str, Any]) -> Iterator[str]:
@@ -92,11 +86,12 @@ def _check(parts: Mapping[str, Part], values: dict[str, Any]) -> Iterator[str]:
                 yield f"{source} {error}"
 
 
-def _exposed(parts: Mapping[str, Part], values: Mapping[str, Any]) -> Iterator[str]:
+def _exposed(parts: Mapping[str, Part], profile: Profile) -> Iterator[str]:
     """Say which part would show a token to others."""
-    if values["password"] and values["auth"] in {None, AuthMethod.SECRET}:
+    if choose(profile) is AuthMethod.SECRET:
         return
-    for part, (source, value) in parts.items():
-        mode = values["named_sslmode"] if part == "SSLMODE" else "require"
-        if exposure := clouds.exposure(value if part == "HOST" else "", mode):
+    for part, (source, _) in parts.items():
+        host = profile.host if part == "HOST" else ""
+        sslmode = profile.sslmode if part == "SSLMODE" else "require"
+        if exposure := clouds.exposure(host, sslmode):
             yield f"{source} {exposure}"

@@ -1,22 +1,19 @@
-"""From AZURE_POSTGRESQL_* to one frozen Settings; nothing else reads these variables."""
+"""One connection as users see it: typed, frozen, with its secrets hidden."""
 
+import dataclasses
 import os
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Self
 
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from azpg_bootstrap import checks, clouds
 from azpg_bootstrap.methods import AuthMethod
-from azpg_bootstrap.reading import (
-    CACHED_CONNECTIONS,
-    DEFAULT_PORT,
-    DEFAULT_TOKEN_TIMEOUT,
-    NOTHING,
-    read,
-)
+from azpg_bootstrap.profile import DEFAULT_PORT, DEFAULT_TOKEN_TIMEOUT, Profile
+from azpg_bootstrap.reading import NOTHING, read
+
+FIELDS: Final = dataclasses.fields(Profile)
 
 
 class Settings(BaseSettings):
@@ -54,12 +51,22 @@ class Settings(BaseSettings):
     @property
     def sslmode(self) -> clouds.SslMode:
         """The sslmode in force: the one named, else the strictest that suits the host."""
-        return self.named_sslmode or clouds.default_sslmode(self.host)
+        return self.profile.sslmode
 
     @property
     def scope(self) -> str:
         """The token scope in force: the one given, else the host's."""
-        return self.named_scope or clouds.cloud(self.host).scope
+        return self.profile.scope
+
+    @property
+    def profile(self) -> Profile:
+        """The same in plain values, secrets revealed."""
+        return Profile(**{field.name: _plain(getattr(self, field.name)) for field in FIELDS})
+
+    @classmethod
+    def of(cls, profile: Profile) -> Self:
+        """Return the settings of a profile."""
+        return cls(**{field.name: getattr(profile, field.name) for field in FIELDS})
 
     @classmethod
     def settings_customise_sources(
@@ -85,9 +92,8 @@ def load_settings(
     AZURE_POSTGRESQL_REPORTING_*. `given` has values that win over the environment's, by libpq's
     keywords. Raises ConfigError with every problem found; none of them repeats a value.
     """
-    return _settings(tuple(read(connection, environ, given).items()))
+    return Settings.of(read(connection, environ, given))
 
 
-@lru_cache(maxsize=CACHED_CONNECTIONS)
-def _settings(values: tuple[tuple[str, Any], ...]) -> Settings:
-    return Settings(**dict(values))
+def _plain(value: Any) -> Any:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value

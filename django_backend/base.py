@@ -32,11 +32,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
         super().__init__(settings_dict, alias)
-        # Django makes this while it imports the first model: the token comes during the rest.
-        azpg.prefetch(self._azure_connection, given=self._given())
         # Only a connection needs a good environment: `check` and `collectstatic` run without.
         with suppress(azpg.ConfigError):
-            self._complete_settings(self._azure_database())
+            database = self._azure_database()
+            # Django gets here with the first model: the token comes while it imports the others.
+            database.prefetch()
+            self._complete_settings(database)
 
     def get_connection_params(self) -> dict[str, Any]:
         """Return the keywords for one new connection, its password or token among them."""
@@ -54,12 +55,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         except azpg.TokenError as error:
             raise OperationalError(str(error)) from error
 
-    @property
-    def _azure_connection(self) -> str | None:
-        name: str | None = self.settings_dict["OPTIONS"].get(AZURE_CONNECTION)
-        return name
-
-    def _given(self) -> dict[str, Any]:
+    def _azure_database(self) -> azpg.Database:
         given = {
             keyword: self.settings_dict[key]
             for key, keyword in KEYWORDS.items()
@@ -67,15 +63,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
         }
         if self.settings_dict["NAME"] is None:  # what Django makes and drops databases from
             given["dbname"] = "postgres"
-        return given
-
-    def _azure_database(self) -> azpg.Database:
-        return azpg.Database.from_env(self._azure_connection, given=self._given())
+        connection = self.settings_dict["OPTIONS"].get(AZURE_CONNECTION)
+        return azpg.Database.from_env(connection, given=given)
 
     def _complete_settings(self, database: azpg.Database) -> None:
         """Fill in what is not secret: Django names its test databases after NAME, for one."""
-        settings = database.settings
-        found = {"NAME": settings.database, "HOST": settings.host, "PORT": str(settings.port)}
-        for key, value in {**found, "USER": settings.user or ""}.items():
+        profile = database.profile
+        found = {"NAME": profile.database, "HOST": profile.host, "PORT": str(profile.port)}
+        for key, value in {**found, "USER": profile.user or ""}.items():
             if self.settings_dict[key] == "":
                 self.settings_dict[key] = value

@@ -100,11 +100,11 @@ def test_one_provider_per_identity(monkeypatch: pytest.MonkeyPatch) -> None:
         azpg.Settings(host=host, database="d", user=user)
         for host, user in (("h", "u"), ("k", "v"), ("h.postgres.database.chinacloudapi.cn", "u"))
     )
-    assert token_provider(one) is token_provider(same)
-    assert token_provider(one) is not token_provider(other)
-    before = token_provider(one)
+    assert token_provider(one.profile) is token_provider(same.profile)
+    assert token_provider(one.profile) is not token_provider(other.profile)
+    before = token_provider(one.profile)
     monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:9/elsewhere")
-    assert token_provider(one) is not before
+    assert token_provider(one.profile) is not before
 
 
 class Unhashable:
@@ -180,9 +180,9 @@ def test_identities_hide_their_secret() -> None:
         host="h", database="d", client_id="c0dec11e-0000-4000-8000-000000000002",
         tenant_id="t", client_secret="hunter2",
     )  # fmt: skip
-    identity = identify(settings)
+    identity = identify(settings.profile)
     assert identity.client_secret == "hunter2"
-    assert "hunter2" not in f"{identity} {identity!r} {token_provider(settings).source}"
+    assert "hunter2" not in f"{identity} {identity!r} {token_provider(settings.profile).source}"
 
 
 def test_a_refused_identity_says_who_and_where(
