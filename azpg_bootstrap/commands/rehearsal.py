@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from azpg_bootstrap.commands.exits import Exit, Failure
-from azpg_bootstrap.sandbox import Sandbox
+from azpg_bootstrap.sandbox import Sandbox, SandboxError
 
 EXIT_SIGNALLED: Final = 128
 """Added to the number of the signal that ended the program, as shells do."""
@@ -25,9 +25,19 @@ FOREIGN: Final = (
 
 def run(options: argparse.Namespace) -> int:
     """Run the command of the options in a sandbox of its own; return the command's exit code."""
-    with Sandbox(options.token_lifetime, options.token_latency) as sandbox:
+    with started(Sandbox(options.token_lifetime, options.token_latency)) as sandbox:
         found = sandbox.environ(options.auth, options.client, compute=options.compute)
         return _run(options.command, {**_own_environment(), **found})
+
+
+@contextmanager
+def started(sandbox: Sandbox) -> Iterator[Sandbox]:
+    """Run a sandbox; what goes wrong with it ends the command."""
+    try:
+        with sandbox:
+            yield sandbox
+    except SandboxError as error:
+        raise Failure(str(error)) from error
 
 
 def _own_environment() -> dict[str, str]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection as Psycopg2Connection  # noqa: N812
 
     from azpg_bootstrap.database import Database
-    from azpg_bootstrap.settings import Settings
+    from azpg_bootstrap.profile import Profile
 
 # The client's address as the server saw it, in PostgreSQL's own message.
 ADDRESS: Final = re.compile(r'pg_hba\.conf \w+ (?:connection )?for host "([^"]+)"')
@@ -27,7 +27,7 @@ ADDRESS: Final = re.compile(r'pg_hba\.conf \w+ (?:connection )?for host "([^"]+)
 class Walk:
     """One run of `azpg check`; each step adds what the next ones need."""
 
-    settings: Settings
+    settings: Profile
     database: Database
     token: str = ""
     params: Mapping[str, Any]
