@@ -141,7 +141,7 @@ HINTS: Final = (
 ENDPOINT_HINTS: Final = (
     Hint(
         "no-such-identity",
-        ("Identity not found", "No User Assigned", "No .* Managed Identity", "HTTP 400"),
+        ("Identity not found", "No User Assigned", "identity endpoint .* HTTP 400"),
         "This identity is not assigned to this host. Assign it (az webapp identity assign, or the "
         "like for your service), and compare AZURE_POSTGRESQL_CLIENTID with its client id.",
     ),
@@ -152,7 +152,7 @@ ENDPOINT_HINTS: Final = (
     ),
     Hint(
         "application-unknown",
-        ("AADSTS700016", "AADSTS90002", "AADSTS900023"),
+        ("AADSTS700016", "AADSTS90002", "authority configuration"),
         "The tenant does not know this application, or there is no such tenant. Compare "
         "AZURE_POSTGRESQL_CLIENTID and AZURE_POSTGRESQL_TENANTID with the service principal's.",
     ),

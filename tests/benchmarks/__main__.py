@@ -6,7 +6,7 @@ from importlib import import_module
 
 from .measure import HEADING
 
-MODULES = ("warm", "cold_start")
+MODULES = ("warm", "cold_start", "tokens")
 
 
 def main() -> None:
