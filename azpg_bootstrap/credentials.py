@@ -58,22 +58,22 @@ MAX_REASON: Final = 300
 def fetch(identity: Identity, source: str) -> Token:
     """Fetch a new token; raise TokenError, with the credential's own error as its cause.
 
-    A new credential and a new session for each: the token is kept by whoever asks, and no socket
-    outlives the question, to be shared with a forked child.
+    The session ends with it: no socket outlives the question, to be shared with a forked child.
     """
     deadline = time.monotonic() + identity.timeout
+    failures: list[Exception] = []
     with Session() as session:
-        credential = credential_for(identity, session)
         for pause in (*PAUSES, None):
             try:
-                return ask(credential, identity.scope)
+                # A new one each time: msal answers for 5 seconds with the failure it has seen.
+                return ask(credential_for(identity, session), identity.scope)
             except Exception as error:  # every credential has its own classes
-                failure = error
+                failures.append(error)
             wait = _wait(session, pause)
             if wait is None or time.monotonic() + wait > deadline:
                 break
             time.sleep(wait)
-    raise _token_error(failure, session, source)
+    raise _token_error(failures, session, source)
 
 
 def ask(credential: Any, scope: str) -> Token:
@@ -174,11 +174,12 @@ def _wait(session: Session, pause: float | None) -> float | None:
     return max(session.retry_after, pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
 
 
-def _token_error(failure: Exception, session: Session, source: str) -> TokenError:
+def _token_error(failures: list[Exception], session: Session, source: str) -> TokenError:
+    failure = failures[-1]
     words = str(failure)
     is_clean = not JWT.search(words)
     reason = " ".join(words.split())[:MAX_REASON] if is_clean and not session.is_unreachable else ""
-    outcome = session.outcome + (f", {session.requests} times" if session.requests > 1 else "")
+    outcome = session.outcome + (f", {len(failures)} times" if len(failures) > 1 else "")
     facts = ": ".join(part for part in (f"no token from {source}", outcome, reason) if part)
     hint = hints.find(facts, token_hints.HINTS)
     error = TokenError(f"{facts}. {hint.advice}" if hint else facts)

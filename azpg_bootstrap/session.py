@@ -11,7 +11,6 @@ class Session(requests.Session):
 
     def __init__(self) -> None:
         super().__init__()
-        self.requests = 0
         self.outcome = ""
         """HTTP status or network error, in words; empty if there was no request."""
         self.status = 0
@@ -20,7 +19,6 @@ class Session(requests.Session):
 
     def send(self, request: requests.PreparedRequest, **arguments: Any) -> requests.Response:
         """Send a request as ever."""
-        self.requests += 1
         self.outcome, self.status, self.retry_after = "no answer in time", 0, 0.0
         self.is_unreachable = False
         try:

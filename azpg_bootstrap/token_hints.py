@@ -19,7 +19,7 @@ HINTS: Final = (
     ),
     Hint(
         "identity-unknown",
-        ("Identity not found", "No User Assigned", "No .* Managed Identity"),
+        ("Identity not found", "No User Assigned", "identity endpoint .* HTTP 400"),
         "This host does not have the identity of that client id. Assign it to the app, or correct "
         "AZURE_POSTGRESQL_CLIENTID: it is the client id, neither the object id nor the name.",
         lasts=True,
@@ -50,7 +50,7 @@ HINTS: Final = (
     ),
     Hint(
         "tenant-unknown",
-        ("AADSTS90002", "AADSTS900023", "Unable to get authority configuration", "invalid tenant"),
+        ("AADSTS90002", "AADSTS900023", "authority configuration", "invalid tenant"),
         "Entra knows no such tenant, in this cloud at least. Check AZURE_POSTGRESQL_TENANTID.",
         lasts=True,
         commands=("az account show --query tenantId",),
