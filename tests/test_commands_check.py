@@ -292,6 +292,20 @@ def test_there_are_many_situations() -> None:
     assert len(SITUATIONS) >= 25
 
 
+def test_what_only_shows_later_is_configuration_too(
+    world: World, check: Callable[..., Report]
+) -> None:
+    world.enter()
+    world.put(CONNECT_TIMEOUT="soon")
+    report = check()
+    assert (report.code, report.last["step"]) == (Exit.CONFIG, "tcp")
+    assert report.last["text"] == "connect_timeout is no number of seconds"
+    world.remove("AZURE_POSTGRESQL_USER")
+    report = check()
+    assert (report.code, report.last["step"]) == (Exit.CONFIG, "token")
+    assert "AZURE_POSTGRESQL_USER is missing, and the token of" in report.last["text"]
+
+
 def test_an_unknown_connection(world: World, check: Callable[..., Report]) -> None:
     world.enter(connection="reporting")
     report = check("--connection", "archive")

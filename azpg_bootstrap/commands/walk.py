@@ -6,7 +6,7 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from azpg_bootstrap import hints, token_hints
 from azpg_bootstrap.commands.compute import Compute
@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 
 # The client's address as the server saw it, in PostgreSQL's own message.
 ADDRESS: Final = re.compile(r'pg_hba\.conf \w+ (?:connection )?for host "([^"]+)"')
+
+
+class Address(NamedTuple):
+    """Where a server may be, and by which name it was looked up."""
+
+    host: str
+    ip: str
+    port: int
 
 
 class Walk:
@@ -44,7 +52,7 @@ class Walk:
         self.compute = Compute.of(environ)
         self.clock = clock
         """Tells seconds since the epoch."""
-        self.addresses: list[tuple[str, int]] = []
+        self.addresses: list[Address] = []
         """Where the server may be, in the order in which they are tried."""
 
     def close(self) -> None:
