@@ -117,7 +117,7 @@ SITUATIONS: list[Situation] = [
         situations.foreign_client_id,
         "token",
         "no token",
-        "az webapp identity assign --resource-group <group> --name azpg-demo",
+        "az webapp identity assign --resource-group <group> --name azpg-demo --identities <",
     ),
     (situations.foreign_client_id_on_a_machine, "token", "no token", "az vm identity assign"),
     (

@@ -13,6 +13,7 @@ from azpg_bootstrap.commands.compute import Compute
 from azpg_bootstrap.commands.exits import Failure
 from azpg_bootstrap.commands.role import Principal, principal_of
 from azpg_bootstrap.errors import AzpgError, TokenError
+from azpg_bootstrap.methods import AuthMethod
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Psycopg2Connection  # noqa: N812
@@ -87,7 +88,8 @@ class Walk:
             "address": address[1] if address else None,
         }
         words = {name: shlex.quote(value) for name, value in known.items() if value}
-        words["assign_identity"] = self.compute.assign_identity
+        is_system = self.database.auth_method is AuthMethod.SYSTEM_ASSIGNED
+        words["assign_identity"] = self.compute.assign_identity(is_system=is_system)
         principal = self.principal() if self.token else None
         if principal:
             words |= {"create_role": principal.create(), "bind_role": principal.bind()}
