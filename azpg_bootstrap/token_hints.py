@@ -28,7 +28,7 @@ HINTS: Final = (
     Hint(
         "secret-refused",
         ("AADSTS7000215",),
-        "Entra refused the client secret. Put the secret's value, not its id, into "
+        "The client secret is wrong or has expired. Put the secret's value, not its id, into "
         "AZURE_POSTGRESQL_CLIENTSECRET; a lost one cannot be read again, only made anew.",
         lasts=True,
         commands=("az ad app credential reset --id {client_id} --append",),
@@ -51,7 +51,7 @@ HINTS: Final = (
     Hint(
         "tenant-unknown",
         ("AADSTS90002", "AADSTS900023", "authority configuration", "invalid tenant"),
-        "Entra knows no such tenant, in this cloud at least. Check AZURE_POSTGRESQL_TENANTID.",
+        "The tenant does not exist, in this cloud at least. Check AZURE_POSTGRESQL_TENANTID.",
         lasts=True,
         commands=("az account show --query tenantId",),
     ),

@@ -142,6 +142,7 @@ def test_debug_shows_the_traceback_without_the_secrets(
     for name, value in sandbox.environ("service-principal").items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AZURE_POSTGRESQL_USER", "nobody")
+    monkeypatch.setenv("AZURE_POSTGRESQL_TOKEN_TIMEOUT", "29.5")  # a source no other test has named
     assert main(["grants", "--debug"]) == Exit.SERVER
     said = capsys.readouterr().err
     assert "Traceback" in said
