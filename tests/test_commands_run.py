@@ -3,7 +3,7 @@
 import json
 import os
 import re
-import shutil
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -127,7 +127,7 @@ def test_programs_that_cannot_be_run(sandbox: Sandbox, tmp_path: Path) -> None:
 
 def test_export_is_what_a_shell_reads(sandbox: Sandbox, tmp_path: Path) -> None:
     environ = sandbox.environ("secret", "django") | {"AZURE_POSTGRESQL_PASSWORD": NASTY}
-    script = f'eval "$({shutil.which(sys.executable)} -m azpg_bootstrap env --export)"; env'
+    script = f'eval "$({shlex.quote(sys.executable)} -m azpg_bootstrap env --export)"; env'
     done = subprocess.run(
         ["sh", "-c", script], env={**os.environ, **environ}, capture_output=True, check=True
     )
