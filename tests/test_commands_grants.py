@@ -17,6 +17,13 @@ OWNER = 'own"er'
 runs = count()
 
 
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """Have a server of one's own: other tests leave tables that no administrator may give away."""
+    with Sandbox() as running:
+        yield running
+
+
 class Stage:
     """An environment, and the people who run SQL on the server."""
 
