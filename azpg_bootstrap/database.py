@@ -90,6 +90,11 @@ class Database:
         where = f"{user}{settings.host}:{settings.port}/{settings.database}"
         return f"<Database {where} {self.auth_method} sslmode={settings.sslmode}>"
 
+    @property
+    def behind_pgbouncer(self) -> bool:
+        """Whether the port is PgBouncer's: each transaction may run on another connection."""
+        return is_pgbouncer(self.settings.port)
+
     def params(self, **libpq: Any) -> dict[str, Any]:
         """Return all libpq keywords but the password; those given here win.
 
