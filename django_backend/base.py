@@ -11,7 +11,7 @@ from django.db.backends.postgresql import base
 from django.db.utils import OperationalError
 from django.utils.functional import cached_property
 
-from azpg_bootstrap import ConfigError, Database, TokenError, load_settings
+import azpg_bootstrap as azpg
 from django_backend import forks
 from django_backend.client import DatabaseClient
 from django_backend.errors import ExplainedErrors
@@ -20,8 +20,14 @@ from django_backend.pool import Connector
 AZURE_CONNECTION: Final = "azure_connection"
 """The OPTIONS key that names a further Service Connector connection."""
 
-KEYWORDS: Final = {"NAME": "dbname", "HOST": "host", "PORT": "port", "USER": "user"}
-"""Django's settings of a database by libpq's keywords for them; the password is apart."""
+KEYWORDS: Final = {
+    "NAME": "dbname",
+    "HOST": "host",
+    "PORT": "port",
+    "USER": "user",
+    "PASSWORD": "password",
+}
+"""libpq's keywords for Django's settings of a database."""
 
 if TYPE_CHECKING:
     Wrapper = base.DatabaseWrapper
@@ -37,14 +43,17 @@ class AzureConnection(Wrapper):
 
     client_class = DatabaseClient
     _connection_pools: ClassVar[dict[str, Any]] = forks.pools
-    _found: tuple[object, Database] | None = None
+    _found: tuple[object, azpg.Database] | None = None
 
     def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
         super().__init__(settings_dict, alias=alias)
         forks.wrappers.add(self)
         # Only a connection needs a good environment: `check` and `collectstatic` run without.
-        with suppress(ConfigError):
-            self._complete_settings(self._azure_database())
+        with suppress(azpg.ConfigError):
+            database = self._azure_database()
+            # Django gets here with the first model: the token comes while it imports the others.
+            database.prefetch()
+            self._complete_settings(database)
 
     def get_connection_params(self) -> dict[str, Any]:
         """Return the keywords for one new connection, its password or token among them."""
@@ -90,25 +99,25 @@ class AzureConnection(Wrapper):
         """Django's context for a driver's errors, with a note on what to do about them."""
         return ExplainedErrors(self)
 
-    def _azure_database(self) -> Database:
+    def _azure_database(self) -> azpg.Database:
         """Return the database; with a pool Django asks for its parameters at each request."""
         given = {
             keyword: self.settings_dict[key]
-            for key, keyword in [*KEYWORDS.items(), ("PASSWORD", "password")]
+            for key, keyword in KEYWORDS.items()
             if self.settings_dict[key]
         }
         if self.settings_dict["NAME"] is None:  # what Django makes and drops databases from
             given["dbname"] = "postgres"
         connection = self.settings_dict["OPTIONS"].get(AZURE_CONNECTION)
         if self._found is None or self._found[0] != (connection, given):
-            self._found = (connection, given), Database(load_settings(connection, given=given))
+            self._found = (connection, given), azpg.Database.from_env(connection, given=given)
         return self._found[1]
 
-    def _complete_settings(self, database: Database) -> None:
+    def _complete_settings(self, database: azpg.Database) -> None:
         """Fill in what is not secret: Django names its test databases after NAME, for one."""
-        settings = database.settings
-        found = {"NAME": settings.database, "HOST": settings.host, "PORT": str(settings.port)}
-        for key, value in {**found, "USER": settings.user or ""}.items():
+        profile = database.profile
+        found = {"NAME": profile.database, "HOST": profile.host, "PORT": str(profile.port)}
+        for key, value in {**found, "USER": profile.user or ""}.items():
             if self.settings_dict[key] == "":
                 self.settings_dict[key] = value
         if database.behind_pgbouncer:
@@ -119,9 +128,9 @@ class AzureConnection(Wrapper):
     def _in_djangos_words(self) -> Iterator[None]:
         try:
             yield
-        except ConfigError as error:
+        except azpg.ConfigError as error:
             raise ImproperlyConfigured(f"database {self.alias!r}: {error}") from error
-        except TokenError as error:
+        except azpg.TokenError as error:
             raise OperationalError(str(error)) from error
 
 

@@ -137,6 +137,21 @@ def test_further_connections(sandbox: Sandbox, project: Path) -> None:
     assert found == ["aad_system", "app_password"]
 
 
+def test_the_token_is_on_its_way_before_the_first_connection(
+    sandbox: Sandbox, project: Path
+) -> None:
+    """Importing a model is enough; the thread that fetches is given the time to."""
+    shell(
+        project,
+        sandbox.environ(client="django"),
+        "import threading\n"
+        "[t.join() for t in threading.enumerate() if t.name == 'azpg-token']\n"
+        "assert connection.connection is None\n"
+        "found = []",
+    )
+    assert sandbox.token_requests == 1
+
+
 def test_no_token_in_settings_and_all_of_them_can_be_copied(
     sandbox: Sandbox, project: Path
 ) -> None:

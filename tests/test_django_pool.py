@@ -78,7 +78,8 @@ for child, read in children:
     assert os.waitpid(child, 0)[1] == 0
 right = sum(count for count, _ in told)
 others = {pid for _, pids in told for pid in pids}
-found = [right, len(others) >= CHILDREN, bool(parents & others), {ask() for _ in range(8)} <= parents]
+usable = {ask() for _ in range(8)} <= parents
+found = [right, len(others) >= CHILDREN, bool(parents & others), usable]
 connections.close_all()
 connection.close_pool() if connection.pool else None
 """
