@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from azpg_bootstrap.database import Database
+from azpg_bootstrap.database import Database, is_pgbouncer
 from azpg_bootstrap.drivers.asyncpg import asyncpg_connect
 from azpg_bootstrap.drivers.login import extra, login
 from azpg_bootstrap.drivers.psycopg import psycopg_aconnect, unprepared
@@ -81,6 +81,10 @@ def _connect(
         return login(
             database, unprepared(connect) if dialect.driver == "psycopg" else connect, keywords
         )
+    if dialect.driver == "asyncpg" and is_pgbouncer(keywords.get("port", database.profile.port)):
+        # Unnamed, as a name would stay behind on a connection that others get next.
+        keywords.setdefault("prepared_statement_cache_size", 0)
+        keywords.setdefault("prepared_statement_name_func", str)
     aconnect: Any = asyncpg_connect if dialect.driver == "asyncpg" else psycopg_aconnect
     keywords["async_creator_fn"] = partial(aconnect, database)
     return None  # SQLAlchemy goes on with the keywords as they are now
