@@ -44,6 +44,7 @@ class AzureConnection(Wrapper):
     client_class = DatabaseClient
     _connection_pools: ClassVar[dict[str, Any]] = forks.pools
     _found: tuple[object, azpg.Database] | None = None
+    _is_taking_from_pool = False
 
     def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
         super().__init__(settings_dict, alias=alias)
@@ -55,8 +56,20 @@ class AzureConnection(Wrapper):
             database.prefetch()
             self._complete_settings(database)
 
+    def connect(self) -> None:
+        """Connect, or take a connection from the pool: at each request, so that it is cheap."""
+        self._is_taking_from_pool = self.pool is not None
+        try:
+            super().connect()
+        finally:
+            self._is_taking_from_pool = False
+
     def get_connection_params(self) -> dict[str, Any]:
         """Return the keywords for one new connection, its password or token among them."""
+        return {} if self._is_taking_from_pool else self.login_params()
+
+    def login_params(self) -> dict[str, Any]:
+        """Do what `get_connection_params` does, also while a pool is waited for."""
         with self._in_djangos_words():
             database = self._azure_database()
             self._complete_settings(database)

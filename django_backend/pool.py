@@ -26,7 +26,7 @@ class Connector:
         """Open a connection by the settings and the token of this moment."""
         try:
             # In autocommit, as Django's pool has it: Django sets what it wants later on.
-            params = {**self._wrapper.get_connection_params(), "autocommit": True, **keywords}
+            params = {**self._wrapper.login_params(), "autocommit": True, **keywords}
             connection = self._wrapper.login(
                 lambda latest: self._class.connect(conninfo, **latest), params
             )
