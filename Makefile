@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Two workers: the tests wait for processes more than they compute, and share few cores in CI.
 WORKERS ?= 2
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench matrix django-suite clean
 
 demo: $(READY)
 	$(VENV)/bin/azpg demo
@@ -22,8 +22,17 @@ lint: $(READY)
 bench: $(READY)
 	$(VENV)/bin/python -m tests.benchmarks
 
+# Every row takes an environment of its own; ROWS="--tags corners" are those that CI runs.
+matrix: $(READY)
+	$(VENV)/bin/python -m pip install --quiet --group matrix
+	$(VENV)/bin/nox $(ROWS)
+
+# Against Django's own engine; the server must be one with ICU, such as Debian's.
+django-suite: $(READY)
+	$(VENV)/bin/python -m tests.django_suite
+
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .nox .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # pip learnt to install dependency groups with 25.1.
 $(READY): pyproject.toml

@@ -13,6 +13,7 @@ import certifi
 from azpg_bootstrap import clouds, hints
 from azpg_bootstrap.auth import token_provider
 from azpg_bootstrap.claims import user_name
+from azpg_bootstrap.dsn import is_keyword
 from azpg_bootstrap.errors import AzpgError, ConfigError
 from azpg_bootstrap.methods import AuthMethod, choose
 from azpg_bootstrap.profile import Profile
@@ -47,6 +48,9 @@ VERIFYING: Final = ("verify-ca", "verify-full")
 
 IDENTIFYING: Final = frozenset({"host", "port", "dbname", "user", "password", "sslmode"})
 """libpq keywords that settings are made of; the others only pass through."""
+
+PGBOUNCER_PORTS: Final = frozenset({"6432", "8432"})
+"""Where Azure's built-in PgBouncer listens; the second is an elastic cluster's, for its workers."""
 
 
 class Database:
@@ -103,6 +107,11 @@ class Database:
         where = f"{user}{profile.host}:{profile.port}/{profile.database}"
         return f"<Database {where} {self.auth_method} sslmode={profile.sslmode}>"
 
+    @property
+    def behind_pgbouncer(self) -> bool:
+        """Whether the port is PgBouncer's: each transaction may run on another connection."""
+        return is_pgbouncer(self.profile.port)
+
     def params(self, **libpq: Any) -> dict[str, Any]:
         """Return all libpq keywords but the password; those given here win.
 
@@ -117,10 +126,10 @@ class Database:
             "host": profile.host,
             "port": profile.port,
             "dbname": profile.database,
-            **{keyword: value for keyword, value in libpq.items() if value is not None},
+            **{key: value for key, value in libpq.items() if _is_given(key, value)},
         }
         if "user" not in params:
-            params["user"] = profile.user or self._user_of_token()
+            params["user"] = profile.user or self._user_of(self.password())
         if "sslmode" not in params:
             params["sslmode"] = profile.named_sslmode or clouds.default_sslmode(params["host"])
         if self._tokens and "password" not in params:
@@ -128,6 +137,12 @@ class Database:
         if params["sslmode"] in VERIFYING:
             params.setdefault("sslrootcert", certifi.where())
         return params
+
+    async def aparams(self, **libpq: Any) -> dict[str, Any]:
+        """Do as `params` does, without blocking the event loop."""
+        if not (self.profile.user or libpq.get("user")):
+            libpq["user"] = self._user_of(await self.apassword())
+        return self.params(**libpq)
 
     def password(self) -> str:
         """Return what to log in with: the password, or a good token. Raises TokenError."""
@@ -171,8 +186,8 @@ class Database:
     def _secret(self) -> str:
         return self.profile.password or ""
 
-    def _user_of_token(self) -> str:
-        name = user_name(self.password())
+    def _user_of(self, token: str) -> str:
+        name = user_name(token)
         if name is None:
             raise ConfigError(
                 f"{prefix(self.profile.connection)}USER is missing, and the token of this "
@@ -237,6 +252,16 @@ def connect(
     given = {key: value for key, value in libpq.items() if key in IDENTIFYING and value is not None}
     database = Database.from_env(connection, environ=environ, given=given, credential=credential)
     return database.connect(**libpq)
+
+
+def is_pgbouncer(port: str | int) -> bool:
+    """Tell whether PgBouncer answers at a port, by its number; there may be a list of them."""
+    return not PGBOUNCER_PORTS.isdisjoint(str(port).split(","))
+
+
+def _is_given(keyword: str, value: object) -> bool:
+    """None is not given, unless to a driver's own argument: there it may mean something."""
+    return value is not None or not is_keyword(keyword)
 
 
 def _refuse_exposure(host: str, sslmode: str) -> None:

@@ -6,7 +6,7 @@ from importlib import import_module
 
 from .measure import HEADING
 
-MODULES = ("warm", "cold_start", "tokens", "startup")
+MODULES = ("warm", "cold_start", "tokens", "pools", "startup")
 
 
 def main() -> None:
