@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -15,7 +15,7 @@ import azpg_bootstrap as azpg
 from django_backend import forks
 from django_backend.client import DatabaseClient
 from django_backend.errors import ExplainedErrors
-from django_backend.pool import Connector
+from django_backend.pool import Connector, login
 
 AZURE_CONNECTION: Final = "azure_connection"
 """The OPTIONS key that names a further Service Connector connection."""
@@ -66,10 +66,8 @@ class AzureConnection(Wrapper):
 
     def get_connection_params(self) -> dict[str, Any]:
         """Return the keywords for one new connection, its password or token among them."""
-        return {} if self._is_taking_from_pool else self.login_params()
-
-    def login_params(self) -> dict[str, Any]:
-        """Do what `get_connection_params` does, also while a pool is waited for."""
+        if self._is_taking_from_pool and self.alias in self._connection_pools:
+            return {}  # nobody reads them
         with self._in_djangos_words():
             database = self._azure_database()
             self._complete_settings(database)
@@ -82,29 +80,26 @@ class AzureConnection(Wrapper):
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """Open a connection, or take one from the pool."""
-        pool = self.pool
-        if pool is None:
-            return self.login(super().get_new_connection, conn_params)
-        with pool.connection_class.explaining():
-            return super().get_new_connection(conn_params)
-
-    def login(self, connect: Callable[[dict[str, Any]], Any], params: dict[str, Any]) -> Any:
-        """Connect; a token that the server refuses is replaced and tried once more."""
+        if pool := self.pool:
+            with pool.connection_class.explaining():
+                return super().get_new_connection(conn_params)
+        connect = super().get_new_connection
         given = self.settings_dict["OPTIONS"].get("password")
         with self._in_djangos_words():
-            for attempt in self._azure_database().attempts(given):
-                with attempt:
-                    return connect({**params, "password": attempt.password()})
-        raise AssertionError("the last attempt returns or raises")
+            return login(
+                self._azure_database(), given, lambda **params: connect(params), conn_params
+            )
 
     @property
     def pool(self) -> Any:
         """Django's native pool, which here asks for a token at each connection it opens."""
         pool = super().pool
         if pool is not None and not isinstance(pool.connection_class, Connector):
-            # Django's kwargs are as old as the pool, the token in them too. It is not open yet.
-            pool.kwargs = None
-            pool.connection_class = Connector(self, pool.connection_class)
+            # It is new and not yet open. Its keywords stay those of this moment, as in Django's
+            # own engine, but for the password.
+            pool.kwargs = {key: value for key, value in pool.kwargs.items() if key != "password"}
+            given = self.settings_dict["OPTIONS"].get("password")
+            pool.connection_class = Connector(self._azure_database(), given, pool.connection_class)
         return pool
 
     @cached_property

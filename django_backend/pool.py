@@ -1,13 +1,26 @@
-"""How Django's native pool gets its connections."""
+"""How a connection is opened, by Django's native pool among others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
-if TYPE_CHECKING:
-    from django_backend.base import AzureConnection
+from azpg_bootstrap import Database
+
+
+def login(
+    database: Database, given: str | None, connect: Callable[..., Any], params: Mapping[str, Any]
+) -> Any:
+    """Connect; a token that the server refuses is replaced and tried once more.
+
+    `given` is a password that the settings have besides PASSWORD.
+    """
+    for attempt in database.attempts(given):
+        with attempt:
+            return connect(**{**params, "password": attempt.password()})
+    raise AssertionError("the last attempt returns or raises")
 
 
 class Connector:
@@ -17,19 +30,17 @@ class Connector:
     for those who waited in vain.
     """
 
-    def __init__(self, wrapper: AzureConnection, connection_class: type[Any]) -> None:
-        self._wrapper = wrapper
+    def __init__(self, database: Database, given: str | None, connection_class: type[Any]) -> None:
+        self._database = database
+        self._given = given
         self._class = connection_class
         self._last_error: Exception | None = None
 
-    def connect(self, conninfo: str, **keywords: Any) -> Any:
-        """Open a connection by the settings and the token of this moment."""
+    def connect(self, conninfo: str, **params: Any) -> Any:
+        """Open a connection by the pool's keywords and the token of this moment."""
+        connect = partial(self._class.connect, conninfo)
         try:
-            # In autocommit, as Django's pool has it: Django sets what it wants later on.
-            params = {**self._wrapper.login_params(), "autocommit": True, **keywords}
-            connection = self._wrapper.login(
-                lambda latest: self._class.connect(conninfo, **latest), params
-            )
+            connection = login(self._database, self._given, connect, params)
         except Exception as error:
             self._last_error = error
             raise

@@ -133,9 +133,12 @@ def test_a_pool_closes_reopens_checks_and_changes_its_time_zone(
         "    found.append(zone())\n"
         "connection.close()\n"
         "found.append(zone())\n"
+        # As in Django's own engine, a pool keeps to the database that it was made for.
+        "connection.close(); connection.settings_dict['NAME'] = 'missing'; connection.pool.drain()\n"
+        "found.append(connection.cursor().execute('SELECT current_database()').fetchone()[0])\n"
         "connection.close(); connection.close_pool()",
     )
-    assert found == [1, True, True, True, "Asia/Tokyo", "UTC"]
+    assert found == [1, True, True, True, "Asia/Tokyo", "UTC", "appdb"]
 
 
 @with_pool
@@ -148,14 +151,14 @@ def test_a_pool_holds_no_token_and_says_why_it_cannot_connect(
         project,
         sandbox.environ(client="django"),
         QUIET + "from django.db import OperationalError\n"
-        "found = [connection.pool.kwargs, str(connection.settings_dict['OPTIONS'])]\n"
+        "found = ['password' in connection.pool.kwargs, str(connection.settings_dict['OPTIONS'])]\n"
         "try:\n"
         "    connection.ensure_connection()\n"
         "except OperationalError as error:\n"
         "    found += [str(error), *error.__cause__.__notes__]\n"
         "connection.close_pool()",
     )
-    assert found[:2] == [None, "{'pool': {'min_size': 1, 'timeout': 2}}"]
+    assert found[:2] == [False, "{'pool': {'min_size': 1, 'timeout': 2}}"]
     assert "couldn't get a connection" in str(found[2])
     assert "The access token has expired" in str(found[3])
     assert "compare this machine's clock" in str(found[4])
