@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from azpg_bootstrap import demo
+from azpg_bootstrap.commands import demo
 from azpg_bootstrap.cli import main
 
 AZPG = [sys.executable, "-m", "azpg_bootstrap"]

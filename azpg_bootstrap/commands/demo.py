@@ -5,6 +5,7 @@ Every line of the table is a program of its own, given what Service Connector se
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -58,7 +59,7 @@ HEADING: Final = LINE.format(
 )
 
 
-def run() -> int:
+def run(_options: argparse.Namespace) -> int:
     """Print the table; return 1 if a connection did not open."""
     failed = 0
     with Sandbox() as sandbox:

@@ -1,0 +1,1 @@
+"""What `azpg` can do: one module a command, imported when it is asked for."""

@@ -1,0 +1,179 @@
+"""The steps of `azpg check` from the server's name to its certificate.
+
+They look, and the connection proper does not depend on them: libpq makes its own. Where a server
+lies behind a Unix socket there is nothing to look at.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+import time
+from typing import Any, Final, NamedTuple
+
+import certifi
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from azpg_bootstrap.commands.exits import Exit, Failure
+from azpg_bootstrap.commands.finding import Finding, State
+from azpg_bootstrap.commands.walk import Walk
+
+SSL_REQUEST: Final = (8).to_bytes(4) + (80877103).to_bytes(4)
+"""The protocol's request to speak TLS: its length, and the code that stands for a version."""
+
+NO_TLS: Final = "there is no TLS on a Unix socket"
+
+
+class Certificate(NamedTuple):
+    """Whom a server says it is, and who says so."""
+
+    tls: str
+    subject: str
+    issuer: str
+    error: str = ""
+    """Why it does not hold, if it was verified and does not."""
+
+
+def dns(walk: Walk) -> Finding:
+    """Resolve the server's name."""
+    params = walk.params = walk.database.params()
+    hosts, ports = str(params["host"]).split(","), str(params["port"]).split(",")
+    ports = ports * len(hosts) if len(ports) == 1 else ports
+    given = str(params["hostaddr"]).split(",") if "hostaddr" in params else hosts
+    if any(host.startswith(("/", "@")) for host in given):
+        return Finding("a Unix socket, which has no address")
+    error: Exception | None = None
+    for host, port in zip(given, ports, strict=False):
+        try:
+            found = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as failed:  # UnicodeError: a label that IDNA cannot encode
+            error = failed
+        else:
+            walk.addresses += [(str(each[4][0]), int(port)) for each in found]
+    if not walk.addresses:
+        raise Failure(
+            f'could not translate host name "{given[0]}" to address: {error}', code=Exit.SERVER
+        )
+    names = list(dict.fromkeys(address for address, _ in walk.addresses))
+    described = ", ".join(f"{name} ({reach(name)})" for name in names)
+    how = "given by hostaddr" if "hostaddr" in params else params["host"]
+    return Finding(f"{how}: {described}", data={name: reach(name) for name in names})
+
+
+def reach(address: str) -> str:
+    """Say from where an address can be reached."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    if parsed.is_loopback:
+        return "this machine"
+    return "private" if parsed.is_private else "public"
+
+
+def tcp(walk: Walk) -> Finding:
+    """Open a TCP connection to the first address that takes one."""
+    if not walk.addresses:
+        return Finding("not used on a Unix socket")
+    error: OSError | None = None
+    for address in walk.addresses:
+        began = time.perf_counter()
+        try:
+            _dial(address, walk).close()
+        except OSError as failed:
+            error = failed
+            continue
+        took = time.perf_counter() - began
+        walk.addresses = [address]
+        return Finding(
+            f"{address[0]} port {address[1]} in {1000 * took:.0f} ms",
+            data={"address": address[0], "port": address[1], "seconds": round(took, 4)},
+        )
+    raise Failure(
+        f"{walk.addresses[0][0]} port {walk.addresses[0][1]}: {error}", code=Exit.SERVER
+    ) from error
+
+
+def tls(walk: Walk) -> Finding:
+    """Shake hands, and read the server's certificate whether it holds or not."""
+    mode = walk.params["sslmode"]
+    if not walk.addresses:
+        return Finding(NO_TLS)
+    if mode == "disable":
+        return Finding("switched off by sslmode=disable", State.NOTE)
+    found = inspect(walk)
+    verified = "verified" if mode in VERIFYING else f"not verified: sslmode={mode}"
+    text = f"{found.tls}, certificate of {found.subject}, issued by {found.issuer}, "
+    if found.error:
+        raise Failure(text + f"not valid here: {found.error}", code=Exit.SERVER)
+    state = State.OK if mode in VERIFYING else State.NOTE
+    return Finding(text + verified, state, found._asdict() | {"verified": mode in VERIFYING})
+
+
+VERIFYING: Final = ("verify-ca", "verify-full")
+
+
+def inspect(walk: Walk) -> Certificate:
+    """Return the server's certificate, verified as the sslmode wants it."""
+    if walk.params["sslmode"] not in VERIFYING:
+        return _handshake(walk, ssl._create_unverified_context())  # noqa: S323 - as libpq
+    try:
+        return _handshake(walk, _context(walk.params))
+    except ssl.SSLCertVerificationError as error:
+        shown = _handshake(walk, ssl._create_unverified_context())  # noqa: S323 - to tell whose
+        return shown._replace(error=_in_libpqs_words(error))
+
+
+def _in_libpqs_words(error: ssl.SSLCertVerificationError) -> str:
+    """Return why a certificate does not hold, as libpq would say it and the hints know it."""
+    if "match" in error.verify_message:
+        return f"it does not match host name: {error.verify_message}"
+    return f"certificate verify failed: {error.verify_message}"
+
+
+def _context(params: Any) -> ssl.SSLContext:
+    roots = params.get("sslrootcert") or certifi.where()
+    try:
+        context = ssl.create_default_context(cafile=None if roots == "system" else roots)
+    except (OSError, ssl.SSLError) as error:
+        raise Failure(
+            f"the root certificate file of sslrootcert cannot be read: {error}", code=Exit.SERVER
+        ) from error
+    context.check_hostname = params["sslmode"] == "verify-full"
+    return context
+
+
+def _handshake(walk: Walk, context: ssl.SSLContext) -> Certificate:
+    host = str(walk.params["host"]).partition(",")[0]
+    try:
+        with _dial(walk.addresses[0], walk) as plain:
+            plain.sendall(SSL_REQUEST)
+            answer = plain.recv(1)
+            if answer == b"N":
+                raise Failure("the server does not support SSL", code=Exit.SERVER)
+            if answer != b"S":
+                raise Failure("what answers there is no PostgreSQL server", code=Exit.SERVER)
+            with context.wrap_socket(plain, server_hostname=host) as secure:
+                return _described(secure)
+    except ssl.SSLCertVerificationError:
+        raise
+    except OSError as error:
+        raise Failure(f"the TLS handshake failed: {error}", code=Exit.SERVER) from error
+
+
+def _described(secure: ssl.SSLSocket) -> Certificate:
+    der = secure.getpeercert(binary_form=True) or b""
+    certificate = x509.load_der_x509_certificate(der)
+    return Certificate(
+        secure.version() or "", _name(certificate.subject), _name(certificate.issuer)
+    )
+
+
+def _name(name: x509.Name) -> str:
+    common = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(common[0].value) if common else name.rfc4514_string() or "nobody"
+
+
+def _dial(address: tuple[str, int], walk: Walk) -> socket.socket:
+    connection = socket.create_connection(address, float(walk.params["connect_timeout"]))
+    connection.settimeout(float(walk.params["connect_timeout"]))
+    return connection

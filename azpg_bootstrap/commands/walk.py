@@ -1,0 +1,89 @@
+"""What the steps of `azpg check` know of the connection so far."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from azpg_bootstrap import hints, token_hints
+from azpg_bootstrap.commands.compute import Compute
+from azpg_bootstrap.commands.exits import Failure
+from azpg_bootstrap.commands.role import Principal, principal_of
+from azpg_bootstrap.errors import TokenError
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Psycopg2Connection  # noqa: N812
+
+    from azpg_bootstrap.database import Database
+    from azpg_bootstrap.settings import Settings
+
+# The client's address as the server saw it, in PostgreSQL's own message.
+ADDRESS: Final = re.compile(r'pg_hba\.conf \w+ (?:connection )?for host "([^"]+)"')
+
+
+class Walk:
+    """One run of `azpg check`; each step adds what the next ones need."""
+
+    settings: Settings
+    database: Database
+    token: str = ""
+    params: Mapping[str, Any]
+    connection: Psycopg2Connection | None = None
+
+    def __init__(
+        self,
+        name: str | None,
+        environ: Mapping[str, str],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.name = name
+        self.environ = environ
+        self.compute = Compute.of(environ)
+        self.clock = clock
+        """Tells seconds since the epoch."""
+        self.addresses: list[tuple[str, int]] = []
+        """Where the server may be, in the order in which they are tried."""
+
+    def close(self) -> None:
+        """End the connection, if it came to one."""
+        if self.connection:
+            self.connection.close()
+
+    def principal(self) -> Principal | None:
+        """Return whom the token is about."""
+        return principal_of(self.token, self.settings.user)
+
+    def advice(self, error: Exception) -> tuple[str, ...]:
+        """Return what to do about an error, the exact commands last."""
+        by_token = isinstance(error, TokenError)
+        text = str(error)
+        hint = hints.find(text, token_hints.HINTS if by_token else hints.HINTS)
+        if hint is None:
+            return error.advice if isinstance(error, Failure) else ()
+        words = self._words(text)
+        return (hint.advice, *(f"  {_filled(command, words)}" for command in hint.commands))
+
+    def _words(self, text: str) -> dict[str, str]:
+        """Return what is known of the words in a command, quoted for the shell."""
+        settings = self.settings
+        address = ADDRESS.search(text)
+        known = {
+            "server": settings.host.partition(".")[0],
+            "database": settings.database,
+            "client_id": settings.client_id,
+            "scope": settings.scope,
+            "address": address[1] if address else None,
+        }
+        words = {name: shlex.quote(value) for name, value in known.items() if value}
+        words["assign_identity"] = self.compute.assign_identity
+        principal = self.principal() if self.token else None
+        if principal:
+            words |= {"create_role": principal.create(), "bind_role": principal.bind()}
+        return words
+
+
+def _filled(command: str, words: Mapping[str, str]) -> str:
+    return re.sub(r"\{(\w+)\}", lambda match: words.get(match[1], f"<{match[1]}>"), command)
