@@ -10,7 +10,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import grpc
-
 from programs import Program, running
 
 WORKER = Path(__file__).with_name("functions_worker.py")
@@ -30,7 +29,7 @@ class Host(services.FunctionRpcServicer):
         self._answers: queue.Queue = queue.Queue()
         self._functions: dict[str, str] = {}
 
-    def EventStream(self, incoming, context):  # noqa: N802 - the protocol's name
+    def EventStream(self, incoming, _context):  # noqa: N802 - the protocol's name
         threading.Thread(target=self._listen, args=[incoming], daemon=True).start()
         yield from iter(self._questions.get, None)
 
@@ -44,10 +43,8 @@ class Host(services.FunctionRpcServicer):
 
     def ask(self, **content):
         """Put a question and return the answer, which says that it went well."""
-        question = messages.StreamingMessage(request_id=str(uuid4()), **content)
-        self._questions.put(question)
+        self._questions.put(messages.StreamingMessage(request_id=str(uuid4()), **content))
         message = self._answers.get(timeout=PATIENCE)
-        assert message.request_id == question.request_id
         answer = getattr(message, message.WhichOneof("content"))
         said = answer.result.exception
         assert answer.result.status == 1, f"{said.message}\n{said.stack_trace}"

@@ -43,9 +43,7 @@ async def answer(stream, messages, request) -> None:
     if name == "worker_init_request":
         sys.path.insert(0, request.worker_init_request.function_app_directory)
     properties = {"protos": messages, "host": "127.0.0.1"}
-    response = await getattr(runtime, name)(
-        SimpleNamespace(request=request, properties=properties)
-    )
+    response = await getattr(runtime, name)(SimpleNamespace(request=request, properties=properties))
     content = {HANDLERS[name]: response}
     await stream.write(messages.StreamingMessage(request_id=request.request_id, **content))
 

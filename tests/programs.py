@@ -7,19 +7,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import psycopg2
 import pytest
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+from azpg_bootstrap.sandbox import Sandbox
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
 PATIENCE = 60.0
-"""Seconds a program may take to say something; a machine busy with other tests is slow."""
+"""Seconds a program may take for one step; a machine busy with other tests is slow."""
 
 POLL = 0.02
-"""Seconds between two looks at what it has said."""
+"""Seconds between two looks at what it has come to."""
 
 
 class Program:
@@ -34,26 +38,31 @@ class Program:
 
     def wait_for(self, pattern: str, times: int = 1) -> re.Match[str]:
         """Return the match of a regular expression once it has been said so many times."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
+        found: list[re.Match[str]] = []
+
+        def is_over() -> bool:
             ended = self.process.poll() is not None
-            found = list(re.finditer(pattern, self.said()))
-            if len(found) >= times:
-                return found[times - 1]
-            if ended or time.monotonic() > deadline:
-                pytest.fail(f"{pattern!r} was not said {times} times:\n{self.said()}")
-            time.sleep(POLL)
+            found[:] = re.finditer(pattern, self.said())
+            return ended or len(found) >= times
+
+        until(is_over)
+        if len(found) < times:
+            pytest.fail(f"{pattern!r} was not said {times} times:\n{self.said()}")
+        return found[times - 1]
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to end, wait until it has, and return its exit code."""
         self.process.send_signal(how)
         return self.process.wait(PATIENCE)
 
+    def ended(self) -> str:
+        """Wait until it has ended by itself, and well; return what it said."""
+        assert self.process.wait(PATIENCE) == 0, self.said()
+        return self.said()
+
 
 @contextmanager
-def running(
-    command: Sequence[str], folder: Path, environ: Mapping[str, str]
-) -> Iterator[Program]:
+def running(command: Sequence[str], folder: Path, environ: Mapping[str, str]) -> Iterator[Program]:
     """Run a program in a folder with that environment; whatever it said, no token was in it."""
     log = folder.parent / f"{folder.name}-{Path(command[0]).name}-{time.monotonic_ns()}.log"
     with log.open("wb") as output:
@@ -91,3 +100,29 @@ def sample(name: str, folder: Path) -> Path:
     """Copy a sample into a clean folder, as a deployment does."""
     ignored = shutil.ignore_patterns("__pycache__", "staticfiles")
     return Path(shutil.copytree(SAMPLES / name, folder / name, ignore=ignored))
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait until something is true of another process."""
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(POLL)
+
+
+@contextmanager
+def administrator(sandbox: Sandbox) -> Iterator[Cursor]:
+    """Open the application's database as the server's superuser; each statement is its own."""
+    dsn = sandbox.superuser_dsn | {"dbname": sandbox.database}
+    with closing(psycopg2.connect(**dsn)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            yield cursor
+
+
+def answer(cursor: Cursor, query: str, *values: object) -> object:
+    """Return the one value that a query asks for."""
+    cursor.execute(query, values)
+    row = cursor.fetchone()
+    assert row
+    return row[0]

@@ -3,19 +3,18 @@
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import httpx
-import psycopg2
 import pytest
+from programs import Program, administrator, answer, running, sample, surroundings, until
 
 from azpg_bootstrap.sandbox import Sandbox
-from programs import Program, running, sample, surroundings
 
 TOKEN_LIFETIME = 3.0
 """Seconds: the first token is dead before a browser has been started."""
@@ -26,7 +25,6 @@ LOAD = 60.0
 ADMIN = {"DJANGO_SUPERUSER_USERNAME": "ada", "DJANGO_SUPERUSER_PASSWORD": "of no use to anybody"}
 
 if TYPE_CHECKING:
-    from psycopg2.extensions import connection as Connection
     from selenium import webdriver
     from selenium.webdriver.remote.webelement import WebElement
 
@@ -68,10 +66,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with ExitStack() as stack:
         sandbox = stack.enter_context(Sandbox(token_lifetime=TOKEN_LIFETIME))
         code, environ = deployed(sandbox, folder)
-        lock = stack.enter_context(closing(held_lock(sandbox, code)))
+        cursor = stack.enter_context(administrator(sandbox))
+        cursor.execute("SELECT pg_advisory_lock(%s)", [lock_number(code)])
         instances = [stack.enter_context(running(START, code, environ)) for _ in range(2)]
-        until(lambda: waiting(lock) == 2)
-        lock.cursor().execute("SELECT pg_advisory_unlock_all()")
+        until(lambda: answer(cursor, WAITING) == 2)
+        cursor.execute("SELECT pg_advisory_unlock_all()")
         for instance in instances:
             instance.wait_for("Booting worker", times=4)
         yield Site(sandbox, code, environ, instances)
@@ -79,29 +78,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             assert instance.stop() == 0
 
 
-def held_lock(sandbox: Sandbox, code: Path) -> "Connection":
-    """Take the lock that the sample migrates under."""
+def lock_number(code: Path) -> int:
+    """Return the number of the lock that the sample migrates under."""
     command = (code / "guestbook/management/commands/migrate.py").read_text()
-    number = re.search(r"MIGRATE = (\d+)", command)
-    assert number
-    connection = psycopg2.connect(**sandbox.superuser_dsn | {"dbname": sandbox.database})
-    connection.autocommit = True
-    connection.cursor().execute("SELECT pg_advisory_lock(%s)", [int(number[1])])
-    return connection
+    return int(re.findall(r"MIGRATE = (\d+)", command)[0])
 
 
-def waiting(connection: "Connection") -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-        count: int = cursor.fetchone()[0]
-        return count
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
 
 
 def test_one_instance_migrates_and_the_other_waits(site: Site) -> None:
@@ -135,7 +118,7 @@ def test_what_one_instance_writes_the_other_lists(site: Site) -> None:
 
 
 @pytest.fixture
-def chromium(tmp_path: Path) -> "Iterator[webdriver.Chrome]":
+def chromium(tmp_path: Path) -> Iterator["webdriver.Chrome"]:
     driver, browser = shutil.which("chromedriver"), shutil.which("chromium")
     if not driver or not browser:
         pytest.skip("chromium and its chromedriver are not installed")
@@ -158,7 +141,7 @@ def chromium(tmp_path: Path) -> "Iterator[webdriver.Chrome]":
 def test_in_a_browser_before_and_after_the_first_token_has_died(
     site: Site, chromium: "webdriver.Chrome"
 ) -> None:
-    run(site, "createsuperuser", "--no-input", "--email", "ada@example.com", **ADMIN)
+    manage(site, "createsuperuser", "--no-input", "--email", "ada@example.com", **ADMIN)
     at = address(site.instances[0])
     chromium.get(at)
     write_in(chromium, "before")
@@ -172,16 +155,16 @@ def test_in_a_browser_before_and_after_the_first_token_has_died(
     assert {"before", "after"} <= {line.text for line in find_all(chromium, "th.field-text")}
 
 
-def run(site: Site, *command: str, **variables: str) -> None:
+def manage(site: Site, *command: str, **variables: str) -> None:
     with running(["python", "manage.py", *command], site.folder, site.environ | variables) as it:
-        assert it.process.wait(60) == 0, it.said()
+        it.ended()
 
 
 def find(chromium: "webdriver.Chrome", css: str) -> "WebElement":
     return chromium.find_element("css selector", css)
 
 
-def find_all(chromium: "webdriver.Chrome", css: str) -> "list[WebElement]":
+def find_all(chromium: "webdriver.Chrome", css: str) -> list["WebElement"]:
     return chromium.find_elements("css selector", css)
 
 

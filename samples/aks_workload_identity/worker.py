@@ -3,8 +3,9 @@
 import signal
 import threading
 
-import azpg_bootstrap as azpg
 import psycopg2
+
+import azpg_bootstrap as azpg
 
 PAUSE = 1.0
 """Seconds between two looks at an empty table."""

@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import azpg_bootstrap as azpg
 from fastapi import FastAPI, Response, status
 from pydantic import BaseModel
 from sqlalchemy import Column, Identity, Integer, MetaData, Table, Text, func, insert, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
+
+import azpg_bootstrap as azpg
 
 metadata = MetaData()
 tasks = Table(

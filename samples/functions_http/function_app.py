@@ -3,10 +3,11 @@
 import logging
 import threading
 
-import azpg_bootstrap as azpg
 import azure.functions as func
 import psycopg2
 from psycopg2.extensions import connection as Connection
+
+import azpg_bootstrap as azpg
 
 app = func.FunctionApp()
 
@@ -52,4 +53,6 @@ def visit(req: func.HttpRequest) -> func.HttpResponse:
 def forget(timer: func.TimerRequest) -> None:
     with connected() as connection, connection.cursor() as cursor:
         cursor.execute("DELETE FROM visits WHERE made < now() - interval '30 days'")
-        logging.info("%s forgot %d visits", "late" if timer.past_due else "on time", cursor.rowcount)
+        logging.info(
+            "%s forgot %d visits", "late" if timer.past_due else "on time", cursor.rowcount
+        )

@@ -2,13 +2,13 @@
 
 from datetime import UTC, datetime
 
-import azpg_bootstrap as azpg
-from azpg_bootstrap.claims import claims
 from django.db import connection
 from django.http import HttpRequest, JsonResponse
 from django.urls import reverse_lazy
 from django.views.generic import CreateView
 
+import azpg_bootstrap as azpg
+from azpg_bootstrap.claims import claims
 from guestbook.models import Entry
 
 SHOWN = 20  # entries on the page
