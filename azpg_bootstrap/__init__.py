@@ -11,8 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from azpg_bootstrap.database import Database, connect
+    from azpg_bootstrap.drivers import (
+        asyncpg_connect,
+        asyncpg_pool,
+        attach,
+        psycopg2_connect,
+        psycopg_aconnect,
+        psycopg_apool,
+        psycopg_connect,
+        psycopg_pool,
+        sqlalchemy_async_engine,
+        sqlalchemy_engine,
+    )
     from azpg_bootstrap.environment import pg_environ
     from azpg_bootstrap.errors import AzpgError, ConfigError, MissingExtraError, TokenError
+    from azpg_bootstrap.hints import add_note
     from azpg_bootstrap.methods import AuthMethod, choose
     from azpg_bootstrap.settings import Settings, load_settings
 
@@ -24,10 +37,21 @@ __all__ = [
     "MissingExtraError",
     "Settings",
     "TokenError",
+    "add_note",
+    "asyncpg_connect",
+    "asyncpg_pool",
+    "attach",
     "choose",
     "connect",
     "load_settings",
     "pg_environ",
+    "psycopg2_connect",
+    "psycopg_aconnect",
+    "psycopg_apool",
+    "psycopg_connect",
+    "psycopg_pool",
+    "sqlalchemy_async_engine",
+    "sqlalchemy_engine",
 ]
 
 _HOMES = {
@@ -38,10 +62,21 @@ _HOMES = {
     "MissingExtraError": "errors",
     "Settings": "settings",
     "TokenError": "errors",
+    "add_note": "hints",
+    "asyncpg_connect": "drivers",
+    "asyncpg_pool": "drivers",
+    "attach": "drivers",
     "choose": "methods",
     "connect": "database",
     "load_settings": "settings",
     "pg_environ": "environment",
+    "psycopg2_connect": "drivers",
+    "psycopg_aconnect": "drivers",
+    "psycopg_apool": "drivers",
+    "psycopg_connect": "drivers",
+    "psycopg_pool": "drivers",
+    "sqlalchemy_async_engine": "drivers",
+    "sqlalchemy_engine": "drivers",
 }
 
 

@@ -12,6 +12,7 @@ import certifi
 from azpg_bootstrap import clouds, hints
 from azpg_bootstrap.auth import token_provider
 from azpg_bootstrap.claims import user_name
+from azpg_bootstrap.dsn import is_keyword
 from azpg_bootstrap.errors import AzpgError, ConfigError
 from azpg_bootstrap.methods import AuthMethod, choose
 from azpg_bootstrap.settings import Settings, load_settings
@@ -43,6 +44,9 @@ VERIFYING: Final = ("verify-ca", "verify-full")
 
 IDENTIFYING: Final = frozenset({"host", "port", "dbname", "user", "password", "sslmode"})
 """libpq keywords that settings are made of; the others only pass through."""
+
+PGBOUNCER_PORTS: Final = frozenset({"6432", "8432"})
+"""Where Azure's built-in PgBouncer listens; the second is an elastic cluster's, for its workers."""
 
 
 class Database:
@@ -100,10 +104,10 @@ class Database:
             "host": settings.host,
             "port": settings.port,
             "dbname": settings.database,
-            **{keyword: value for keyword, value in libpq.items() if value is not None},
+            **{key: value for key, value in libpq.items() if _is_given(key, value)},
         }
         if "user" not in params:
-            params["user"] = settings.user or self._user_of_token()
+            params["user"] = settings.user or self._user_of(self.password())
         if "sslmode" not in params:
             params["sslmode"] = settings.named_sslmode or clouds.default_sslmode(params["host"])
         if self._tokens and "password" not in params:
@@ -111,6 +115,12 @@ class Database:
         if params["sslmode"] in VERIFYING:
             params.setdefault("sslrootcert", certifi.where())
         return params
+
+    async def aparams(self, **libpq: Any) -> dict[str, Any]:
+        """Do as `params` does, without blocking the event loop."""
+        if not (self.settings.user or libpq.get("user")):
+            libpq["user"] = self._user_of(await self.apassword())
+        return self.params(**libpq)
 
     def password(self) -> str:
         """Return what to log in with: the password, or a good token. Raises TokenError."""
@@ -155,8 +165,8 @@ class Database:
         secret = self.settings.password
         return secret.get_secret_value() if secret else ""
 
-    def _user_of_token(self) -> str:
-        name = user_name(self.password())
+    def _user_of(self, token: str) -> str:
+        name = user_name(token)
         if name is None:
             raise ConfigError(
                 f"{prefix(self.settings.connection)}USER is missing, and the token of this "
@@ -220,6 +230,16 @@ def connect(
     given = {key: value for key, value in libpq.items() if key in IDENTIFYING and value is not None}
     settings = load_settings(connection, environ=environ, given=given)
     return Database(settings, credential=credential).connect(**libpq)
+
+
+def is_pgbouncer(port: str | int) -> bool:
+    """Tell whether PgBouncer answers at a port, by its number; there may be a list of them."""
+    return not PGBOUNCER_PORTS.isdisjoint(str(port).split(","))
+
+
+def _is_given(keyword: str, value: object) -> bool:
+    """None is not given, unless to a driver's own argument: there it may mean something."""
+    return value is not None or not is_keyword(keyword)
 
 
 def _refuse_exposure(host: str, sslmode: str) -> None:

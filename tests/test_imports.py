@@ -10,7 +10,7 @@ import pytest
 import azpg_bootstrap
 
 PACKAGE = Path(azpg_bootstrap.__file__).parent
-MODULES = sorted(PACKAGE.glob("*.py"))
+MODULES = sorted([*PACKAGE.glob("*.py"), *PACKAGE.glob("drivers/*.py")])
 DRIVERS = {"psycopg2", "psycopg", "psycopg_pool", "sqlalchemy", "asyncpg"}
 
 
@@ -40,7 +40,13 @@ def test_only_auth_imports_azure() -> None:
 
 
 def test_only_drivers_and_the_parser_import_drivers() -> None:
-    assert {path.stem for path in MODULES if tops(path) & DRIVERS} == {"drivers", "dsn"}
+    found = {path for path in MODULES if tops(path) & DRIVERS}
+    assert {path.stem for path in found if path.parent.name != "drivers"} == {"dsn"}
+
+
+def test_importing_the_drivers_functions_imports_no_driver_but_the_parsers() -> None:
+    extras = {"psycopg", "psycopg_pool", "sqlalchemy", "asyncpg"}
+    assert not extras & loaded_after("from azpg_bootstrap import asyncpg_connect, attach")
 
 
 @pytest.mark.parametrize(
