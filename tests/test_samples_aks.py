@@ -8,12 +8,13 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 import yaml
-from programs import SAMPLES, administrator, answer, running, sample, surroundings, until
+from images import build
+from programs import SAMPLES, administrator, answer, running, surroundings, until
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from azpg_bootstrap.sandbox import Sandbox
 
-MANIFESTS = SAMPLES / "aks_workload_identity" / "manifests"
+SAMPLE = SAMPLES / "aks_workload_identity"
 
 KUBERNETES = "1.31"
 """A version whose manifests every cluster of today understands."""
@@ -24,7 +25,7 @@ TOKEN_LIFETIME = 2.0
 
 
 def manifests() -> dict[str, dict]:
-    files = MANIFESTS.glob("*.yaml")
+    files = (SAMPLE / "manifests").glob("*.yaml")
     found = [each for file in files for each in yaml.safe_load_all(file.read_text())]
     return {each["kind"]: each for each in found}
 
@@ -74,10 +75,10 @@ def jobs(sandbox: Sandbox) -> Iterator[Cursor]:
 def test_workers_share_the_jobs_and_outlive_their_token(
     sandbox: Sandbox, jobs: Cursor, tmp_path: Path
 ) -> None:
-    code = sample("aks_workload_identity", tmp_path)
-    environ = surroundings(sandbox.environ("workload-identity", "none", compute="aks"))
-    command = ["python", "worker.py"]
-    with running(command, code, environ) as one, running(command, code, environ) as other:
+    image = build(SAMPLE, tmp_path)
+    variables = sandbox.environ("workload-identity", "none", compute="aks")
+    pod = image.command, image.workdir, surroundings(variables, str(image.python))
+    with running(*pod) as one, running(*pod) as other:
         workers = (one, other)
         for worker in workers:
             worker.wait_for("connected as aad_user by user-assigned")

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import NamedTuple
 
 import httpx
@@ -99,7 +98,7 @@ def test_without_a_database_it_lives_and_is_not_ready(replica: Replica, sandbox:
 
 
 def test_a_stop_loses_no_request(replica: Replica, sandbox: Sandbox) -> None:
-    """A request waits for a lock when the replica is told to stop, and is answered none the less."""
+    """One waits for a lock when the replica is told to stop, and is answered none the less."""
     with administrator(sandbox) as cursor, ThreadPoolExecutor() as threads:
         cursor.execute("BEGIN; LOCK TABLE tasks")
         request = threads.submit(replica.client.post, "tasks", json={"title": "in flight"})
