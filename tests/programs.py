@@ -102,6 +102,18 @@ def sample(name: str, folder: Path) -> Path:
     return Path(shutil.copytree(SAMPLES / name, folder / name, ignore=ignored))
 
 
+def assert_logged(name: str, said: str) -> None:
+    """Find each line of the log that ends a sample's README in what was said, but for numbers."""
+    readme = (SAMPLES / name / "README.md").read_text()
+    log = re.findall(r"```text\n(.*?)```\n$", readme, re.DOTALL)[0]
+    missing = set(_masked(log)) - set(_masked(said))
+    assert not missing, said
+
+
+def _masked(text: str) -> list[str]:
+    return [re.sub(r"\d+", "0", line) for line in text.splitlines()]
+
+
 def until(true: Callable[[], bool]) -> None:
     """Wait until something is true of another process."""
     deadline = time.monotonic() + PATIENCE

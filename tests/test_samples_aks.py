@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from images import build
-from programs import SAMPLES, administrator, answer, running, surroundings, until
+from programs import SAMPLES, administrator, answer, assert_logged, running, surroundings, until
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from azpg_bootstrap.sandbox import Sandbox
@@ -90,7 +90,8 @@ def test_workers_share_the_jobs_and_outlive_their_token(
             worker.wait_for("connected as", times=2)
         until(lambda: answer(jobs, "SELECT count(*) FROM jobs") == 0)
         assert [worker.stop() for worker in workers] == [0, 0]
-    done = re.findall(r"^did task (\d+)$", one.said() + other.said(), re.MULTILINE)
+    assert_logged("aks_workload_identity", one.said() + other.said())
+    done = re.findall(r"^did resize (\d+).png$", one.said() + other.said(), re.MULTILINE)
     assert sorted(map(int, done)) == list(range(1, 41))
     assert sandbox.refused_logins == 0
     assert {each["endpoint"] for each in sandbox.token_log} == {"entra"}
@@ -101,4 +102,4 @@ SESSIONS = "FROM pg_stat_activity WHERE usename = 'aad_user'"
 
 def enqueue(jobs: Cursor, numbers: Iterable[int]) -> None:
     for number in numbers:
-        jobs.execute("INSERT INTO jobs (task) VALUES (%s)", [f"task {number}"])
+        jobs.execute("INSERT INTO jobs (task) VALUES (%s)", [f"resize {number}.png"])

@@ -12,7 +12,16 @@ import httpx
 import pytest
 import yaml
 from images import Image, build
-from programs import SAMPLES, Program, administrator, answer, running, surroundings, until
+from programs import (
+    SAMPLES,
+    Program,
+    administrator,
+    answer,
+    assert_logged,
+    running,
+    surroundings,
+    until,
+)
 
 from azpg_bootstrap.sandbox import Sandbox
 
@@ -83,6 +92,8 @@ def test_tasks_before_and_after_the_first_token_has_died(
     assert titles == ["before", "after"]
     assert sandbox.refused_logins == 0
     assert sandbox.token_requests >= 2
+    replica.program.stop()
+    assert_logged("container_apps_fastapi", replica.program.said())
 
 
 def test_without_a_database_it_lives_and_is_not_ready(replica: Replica, sandbox: Sandbox) -> None:

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from programs import administrator, answer, running, sample, surroundings
+from programs import administrator, answer, assert_logged, running, sample, surroundings
 
 from azpg_bootstrap.sandbox import Sandbox
 
@@ -14,6 +14,7 @@ TOKEN_LIFETIME = 3.0
 """Seconds."""
 
 IN_PROCESS = """
+import logging, sys
 import azure.functions as func
 import function_app
 
@@ -22,6 +23,7 @@ functions = {each.get_function_name(): each.get_user_function()
 request = func.HttpRequest(method="POST", url="/api/visits", body=b"")
 for _ in range(2):
     print(functions["visit"](request).get_body().decode())
+logging.basicConfig(format="%(message)s", level="INFO", stream=sys.stdout)
 functions["forget"](func.timer.TimerRequest(past_due=False))
 """
 
@@ -42,8 +44,10 @@ def variables(sandbox: Sandbox) -> dict[str, str]:
 def test_in_process(short_lived: Sandbox, tmp_path: Path) -> None:
     code = sample("functions_http", tmp_path)
     with running(["python", "-c", IN_PROCESS], code, variables(short_lived)) as program:
-        first, second = program.ended().splitlines()
+        first, second, last = program.ended().splitlines()
     assert "visits, says aad_system by connection" in first
+    assert last == "on time forgot 0 visits"
+    assert_logged("functions_http", program.said())
     assert backend(first) == backend(second)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from programs import administrator, running, sample, surroundings
+from programs import administrator, assert_logged, running, sample, surroundings
 
 from azpg_bootstrap.sandbox import Sandbox
 from azpg_bootstrap.sandbox.variables import Auth
@@ -27,6 +27,9 @@ def test_it_reads_the_apps_properties(
         cursor.execute("CREATE TABLE orders (id int); GRANT SELECT ON orders TO PUBLIC")
         try:
             with running(["python", "count.py"], code, environ) as job:
-                assert job.ended() == f"{auth}: {role} counts 0 orders\n"
+                said = job.ended()
         finally:
             cursor.execute("DROP TABLE orders")
+    assert said == f"{auth}: {role} counts 0 orders\n"
+    if auth == "user-assigned":
+        assert_logged("spring_sibling", said)

@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from programs import SAMPLES, administrator, answer, running, sample, surroundings, until
+from programs import (
+    SAMPLES,
+    administrator,
+    answer,
+    assert_logged,
+    running,
+    sample,
+    surroundings,
+    until,
+)
 
 from azpg_bootstrap import load_settings
 from azpg_bootstrap.sandbox import Sandbox
@@ -47,7 +56,7 @@ def test_a_batch_that_outlives_its_token(short_lived: Sandbox, tmp_path: Path) -
             until(lambda: answer(cursor, "SELECT count(*) FROM pg_locks WHERE NOT granted") == 1)
             time.sleep(TOKEN_LIFETIME)  # the server's clock is the one that counts
             cursor.execute("COMMIT")
-            assert "wrote 3 days" in job.ended()
+            assert_logged("vm_script", job.ended())
         assert answer(cursor, "SELECT sum(total) FROM report") == SALES * (SALES + 1) / 2
     assert short_lived.token_requests >= 2
     assert {request["endpoint"] for request in short_lived.token_log} == {"imds"}
