@@ -89,7 +89,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             instance.wait_for("Booting worker", times=4)
         yield Site(sandbox, code, environ, instances)
         for instance in instances:
-            assert instance.stop() == 0
+            instance.process.terminate()
+        assert [instance.process.wait(60) for instance in instances] == [0, 0]
 
 
 def lock_number(code: Path) -> int:

@@ -12,9 +12,7 @@ from azpg_bootstrap.sandbox.variables import Auth
 @pytest.mark.parametrize(
     ("auth", "role"),
     [
-        ("system-assigned", "aad_system"),
         ("user-assigned", "aad_user"),
-        ("service-principal", "aad_sp"),
         ("secret", "app_password"),
     ],
 )
