@@ -1,16 +1,15 @@
 """What one configured value must look like.
 
-Each check returns the value as the library uses it, or raises with a predicate that continues
-the name of its variable: "... is no port number". No predicate repeats the value.
+Each check returns the value as the library uses it, or raises ValueError with a predicate that
+continues the name of its variable: "... is no port number". No predicate repeats the value.
 """
 
 import re
 from collections.abc import Collection
 from typing import Final, Never
 
-from pydantic_core import PydanticCustomError
-
 from azpg_bootstrap.clouds import SSLMODES
+from azpg_bootstrap.methods import AuthMethod
 
 UNRESOLVED: Final = "@microsoft.keyvault("
 """What App Service leaves in a variable whose Key Vault reference it could not resolve."""
@@ -86,5 +85,10 @@ def seconds(value: str | float) -> float:
     return float(text)
 
 
+def method(value: str) -> AuthMethod:
+    """Check an auth method's name."""
+    return AuthMethod(one_of(list(AuthMethod), value))
+
+
 def _refuse(predicate: str) -> Never:
-    raise PydanticCustomError("unusable", "{predicate}", {"predicate": predicate})
+    raise ValueError(predicate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -15,12 +16,15 @@ from azpg_bootstrap.claims import user_name
 from azpg_bootstrap.dsn import is_keyword
 from azpg_bootstrap.errors import AzpgError, ConfigError
 from azpg_bootstrap.methods import AuthMethod, choose
-from azpg_bootstrap.settings import Settings, load_settings
+from azpg_bootstrap.profile import Profile
+from azpg_bootstrap.reading import NOTHING, read
 from azpg_bootstrap.variables import prefix
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
     from psycopg2.extensions import connection as Psycopg2Connection  # noqa: N812
+
+    from azpg_bootstrap.settings import Settings
 
 PACKAGE: Final = "azpg-bootstrap"
 
@@ -56,16 +60,21 @@ class Database:
     coroutines and forked processes may share one too.
     """
 
-    def __init__(self, settings: Settings, *, credential: TokenCredential | None = None) -> None:
-        self.settings: Final = settings
+    def __init__(
+        self, settings: Settings | Profile, *, credential: TokenCredential | None = None
+    ) -> None:
+        self.profile: Final = settings if isinstance(settings, Profile) else settings.profile
+        """The settings in plain values; the password is among them, though not in its repr."""
         self.auth_method: Final = choose(settings)
         """How the identity is proven; with `credential` it only tells how it would have been."""
         self._tokens = (
-            None if self.auth_method is AuthMethod.SECRET else token_provider(settings, credential)
+            None
+            if self.auth_method is AuthMethod.SECRET
+            else token_provider(self.profile, credential)
         )
         if credential is not None and not self._tokens:
             raise ConfigError(
-                f"credential= was given, but {prefix(settings.connection)}PASSWORD is set: "
+                f"credential= was given, but {prefix(self.profile.connection)}PASSWORD is set: "
                 "remove one of the two"
             )
 
@@ -75,20 +84,33 @@ class Database:
         connection: str | None = None,
         *,
         environ: Mapping[str, str] = os.environ,
+        given: Mapping[str, Any] = NOTHING,
         credential: TokenCredential | None = None,
     ) -> Database:
-        """Read `load_settings(connection, environ=environ)` and return its database.
+        """Return the database of `load_settings(connection, environ=environ, given=given)`.
 
         `credential`, any azure-core token credential, takes the place of the identity that the
         variables name. Raises ConfigError.
         """
-        return cls(load_settings(connection, environ=environ), credential=credential)
+        return cls(read(connection, environ, given), credential=credential)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What this database was made of; takes pydantic-settings' import, `profile` does not."""
+        from azpg_bootstrap.settings import Settings  # noqa: PLC0415 - connecting does without
+
+        return Settings.of(self.profile)
 
     def __repr__(self) -> str:
-        settings = self.settings
-        user = f"{settings.user}@" if settings.user else ""
-        where = f"{user}{settings.host}:{settings.port}/{settings.database}"
-        return f"<Database {where} {self.auth_method} sslmode={settings.sslmode}>"
+        profile = self.profile
+        user = f"{profile.user}@" if profile.user else ""
+        where = f"{user}{profile.host}:{profile.port}/{profile.database}"
+        return f"<Database {where} {self.auth_method} sslmode={profile.sslmode}>"
+
+    @property
+    def behind_pgbouncer(self) -> bool:
+        """Whether the port is PgBouncer's: each transaction may run on another connection."""
+        return is_pgbouncer(self.profile.port)
 
     def params(self, **libpq: Any) -> dict[str, Any]:
         """Return all libpq keywords but the password; those given here win.
@@ -96,20 +118,20 @@ class Database:
         Where no user is configured, the token is needed to tell it. Raises ConfigError for an
         sslmode that could show the token, and TokenError.
         """
-        settings = self.settings
+        profile = self.profile
         params: dict[str, Any] = {
             **DEFAULTS,
-            "application_name": settings.app_name or PACKAGE,
-            **dict(settings.keywords),
-            "host": settings.host,
-            "port": settings.port,
-            "dbname": settings.database,
+            "application_name": profile.app_name or PACKAGE,
+            **dict(profile.keywords),
+            "host": profile.host,
+            "port": profile.port,
+            "dbname": profile.database,
             **{key: value for key, value in libpq.items() if _is_given(key, value)},
         }
         if "user" not in params:
-            params["user"] = settings.user or self._user_of(self.password())
+            params["user"] = profile.user or self._user_of(self.password())
         if "sslmode" not in params:
-            params["sslmode"] = settings.named_sslmode or clouds.default_sslmode(params["host"])
+            params["sslmode"] = profile.named_sslmode or clouds.default_sslmode(params["host"])
         if self._tokens and "password" not in params:
             _refuse_exposure(params["host"], params["sslmode"])
         if params["sslmode"] in VERIFYING:
@@ -118,7 +140,7 @@ class Database:
 
     async def aparams(self, **libpq: Any) -> dict[str, Any]:
         """Do as `params` does, without blocking the event loop."""
-        if not (self.settings.user or libpq.get("user")):
+        if not (self.profile.user or libpq.get("user")):
             libpq["user"] = self._user_of(await self.apassword())
         return self.params(**libpq)
 
@@ -162,14 +184,13 @@ class Database:
         return drivers.psycopg2_connect(self, **libpq)
 
     def _secret(self) -> str:
-        secret = self.settings.password
-        return secret.get_secret_value() if secret else ""
+        return self.profile.password or ""
 
     def _user_of(self, token: str) -> str:
         name = user_name(token)
         if name is None:
             raise ConfigError(
-                f"{prefix(self.settings.connection)}USER is missing, and the token of this "
+                f"{prefix(self.profile.connection)}USER is missing, and the token of this "
                 "identity names no role: set it to the role that was created for the identity"
             )
         return name
@@ -223,13 +244,14 @@ def connect(
     """Open a psycopg2 connection to the database that AZURE_POSTGRESQL_* describe.
 
     `connection` names a further Service Connector connection: "reporting" reads
-    AZURE_POSTGRESQL_REPORTING_*. libpq keywords, and psycopg2's own arguments, win over the
-    environment. Raises psycopg2.OperationalError with a note on what to do, ConfigError and
+    AZURE_POSTGRESQL_REPORTING_*. `credential`, any azure-core token credential, takes the place of
+    the identity that the variables name. libpq keywords, and psycopg2's own arguments, win over
+    the environment. Raises psycopg2.OperationalError with a note on what to do, ConfigError and
     TokenError.
     """
     given = {key: value for key, value in libpq.items() if key in IDENTIFYING and value is not None}
-    settings = load_settings(connection, environ=environ, given=given)
-    return Database(settings, credential=credential).connect(**libpq)
+    database = Database.from_env(connection, environ=environ, given=given, credential=credential)
+    return database.connect(**libpq)
 
 
 def is_pgbouncer(port: str | int) -> bool:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from azpg_bootstrap.profile import Profile
     from azpg_bootstrap.settings import Settings
 
 
@@ -30,7 +31,7 @@ PROOFS: Final = {
 }
 
 
-def choose(settings: Settings) -> AuthMethod:
+def choose(settings: Settings | Profile) -> AuthMethod:
     """Return the auth method that settings mean: the one named, else by what is there."""
     if settings.auth:
         return settings.auth

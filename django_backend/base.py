@@ -2,37 +2,62 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql import base
 from django.db.utils import OperationalError
+from django.utils.functional import cached_property
 
-from azpg_bootstrap import ConfigError, Database, TokenError, load_settings
+import azpg_bootstrap as azpg
+from django_backend import forks
 from django_backend.client import DatabaseClient
+from django_backend.errors import ExplainedErrors
+from django_backend.pool import Connector
 
 AZURE_CONNECTION: Final = "azure_connection"
 """The OPTIONS key that names a further Service Connector connection."""
 
-KEYWORDS: Final = {"NAME": "dbname", "HOST": "host", "PORT": "port", "USER": "user"}
-"""Django's settings of a database by libpq's keywords for them; the password is apart."""
+KEYWORDS: Final = {
+    "NAME": "dbname",
+    "HOST": "host",
+    "PORT": "port",
+    "USER": "user",
+    "PASSWORD": "password",
+}
+"""libpq's keywords for Django's settings of a database."""
+
+if TYPE_CHECKING:
+    Wrapper = base.DatabaseWrapper
+else:
+    Wrapper = object  # PostGIS has a wrapper of its own
 
 
-class DatabaseWrapper(base.DatabaseWrapper):
-    """A PostgreSQL connection as the environment and, where they say more, the settings have it."""
+class AzureConnection(Wrapper):
+    """A PostgreSQL connection as the environment and, where they say more, the settings have it.
+
+    A mixin for Django's wrappers.
+    """
 
     client_class = DatabaseClient
+    _connection_pools: ClassVar[dict[str, Any]] = forks.pools
+    _found: tuple[object, azpg.Database] | None = None
 
     def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
-        super().__init__(settings_dict, alias)
+        super().__init__(settings_dict, alias=alias)
+        forks.wrappers.add(self)
         # Only a connection needs a good environment: `check` and `collectstatic` run without.
-        with suppress(ConfigError):
-            self._complete_settings(self._azure_database())
+        with suppress(azpg.ConfigError):
+            database = self._azure_database()
+            # Django gets here with the first model: the token comes while it imports the others.
+            database.prefetch()
+            self._complete_settings(database)
 
     def get_connection_params(self) -> dict[str, Any]:
         """Return the keywords for one new connection, its password or token among them."""
-        try:
+        with self._in_djangos_words():
             database = self._azure_database()
             self._complete_settings(database)
             given = super().get_connection_params()
@@ -41,26 +66,73 @@ class DatabaseWrapper(base.DatabaseWrapper):
             if "password" not in params:
                 params["password"] = database.password()
             return params
-        except ConfigError as error:
-            raise ImproperlyConfigured(f"database {self.alias!r}: {error}") from error
-        except TokenError as error:
-            raise OperationalError(str(error)) from error
 
-    def _azure_database(self) -> Database:
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        """Open a connection, or take one from the pool."""
+        pool = self.pool
+        if pool is None:
+            return self.login(super().get_new_connection, conn_params)
+        with pool.connection_class.explaining():
+            return super().get_new_connection(conn_params)
+
+    def login(self, connect: Callable[[dict[str, Any]], Any], params: dict[str, Any]) -> Any:
+        """Connect; a token that the server refuses is replaced and tried once more."""
+        given = self.settings_dict["OPTIONS"].get("password")
+        with self._in_djangos_words():
+            for attempt in self._azure_database().attempts(given):
+                with attempt:
+                    return connect({**params, "password": attempt.password()})
+        raise AssertionError("the last attempt returns or raises")
+
+    @property
+    def pool(self) -> Any:
+        """Django's native pool, which here asks for a token at each connection it opens."""
+        pool = super().pool
+        if pool is not None and not isinstance(pool.connection_class, Connector):
+            # Django's kwargs are as old as the pool, the token in them too. It is not open yet.
+            pool.kwargs = None
+            pool.connection_class = Connector(self, pool.connection_class)
+        return pool
+
+    @cached_property
+    def wrap_database_errors(self) -> ExplainedErrors:
+        """Django's context for a driver's errors, with a note on what to do about them."""
+        return ExplainedErrors(self)
+
+    def _azure_database(self) -> azpg.Database:
+        """Return the database; with a pool Django asks for its parameters at each request."""
         given = {
             keyword: self.settings_dict[key]
-            for key, keyword in [*KEYWORDS.items(), ("PASSWORD", "password")]
+            for key, keyword in KEYWORDS.items()
             if self.settings_dict[key]
         }
         if self.settings_dict["NAME"] is None:  # what Django makes and drops databases from
             given["dbname"] = "postgres"
         connection = self.settings_dict["OPTIONS"].get(AZURE_CONNECTION)
-        return Database(load_settings(connection, given=given))
+        if self._found is None or self._found[0] != (connection, given):
+            self._found = (connection, given), azpg.Database.from_env(connection, given=given)
+        return self._found[1]
 
-    def _complete_settings(self, database: Database) -> None:
+    def _complete_settings(self, database: azpg.Database) -> None:
         """Fill in what is not secret: Django names its test databases after NAME, for one."""
-        settings = database.settings
-        found = {"NAME": settings.database, "HOST": settings.host, "PORT": str(settings.port)}
-        for key, value in {**found, "USER": settings.user or ""}.items():
+        profile = database.profile
+        found = {"NAME": profile.database, "HOST": profile.host, "PORT": str(profile.port)}
+        for key, value in {**found, "USER": profile.user or ""}.items():
             if self.settings_dict[key] == "":
                 self.settings_dict[key] = value
+        if database.behind_pgbouncer:
+            # A cursor between transactions would be another server connection's.
+            self.settings_dict.setdefault("DISABLE_SERVER_SIDE_CURSORS", True)
+
+    @contextmanager
+    def _in_djangos_words(self) -> Iterator[None]:
+        try:
+            yield
+        except azpg.ConfigError as error:
+            raise ImproperlyConfigured(f"database {self.alias!r}: {error}") from error
+        except azpg.TokenError as error:
+            raise OperationalError(str(error)) from error
+
+
+class DatabaseWrapper(AzureConnection, base.DatabaseWrapper):
+    """Django's wrapper for PostgreSQL, connected by AZURE_POSTGRESQL_*."""

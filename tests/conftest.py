@@ -26,7 +26,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def own_identity(monkeypatch: pytest.MonkeyPatch) -> None:
     """Set a variable that tells identities apart, so that this test's token is its own."""
-    monkeypatch.setenv("AZURE_CLIENT_ID", str(uuid4()))
+    monkeypatch.setenv("AZURE_CLIENT_SECRET", str(uuid4()))
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 import azpg_bootstrap as azpg
-from azpg_bootstrap import auth
+from azpg_bootstrap import credentials
 from azpg_bootstrap.auth import identify, token_provider
 from azpg_bootstrap.claims import claims
 from azpg_bootstrap.sandbox import Sandbox
@@ -100,11 +100,11 @@ def test_one_provider_per_identity(monkeypatch: pytest.MonkeyPatch) -> None:
         azpg.Settings(host=host, database="d", user=user)
         for host, user in (("h", "u"), ("k", "v"), ("h.postgres.database.chinacloudapi.cn", "u"))
     )
-    assert token_provider(one) is token_provider(same)
-    assert token_provider(one) is not token_provider(other)
-    before = token_provider(one)
+    assert token_provider(one.profile) is token_provider(same.profile)
+    assert token_provider(one.profile) is not token_provider(other.profile)
+    before = token_provider(one.profile)
     monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:9/elsewhere")
-    assert token_provider(one) is not before
+    assert token_provider(one.profile) is not before
 
 
 class Unhashable:
@@ -170,15 +170,9 @@ def test_the_metadata_service_is_looked_for_where_nothing_tells(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        monkeypatch.setattr(auth, "IMDS", server.getsockname())
-        assert auth._has_identity_endpoint()
-    assert not auth._has_identity_endpoint()
-
-
-def test_an_authority_of_ones_own_needs_no_discovery() -> None:
-    assert auth._is_well_known("https://login.microsoftonline.com/")
-    assert auth._is_well_known("https://login.microsoftonline.us")
-    assert not auth._is_well_known("https://localhost:1/")
+        monkeypatch.setattr(credentials, "IMDS", server.getsockname())
+        assert credentials._has_metadata_service()
+    assert not credentials._has_metadata_service()
 
 
 def test_identities_hide_their_secret() -> None:
@@ -186,9 +180,9 @@ def test_identities_hide_their_secret() -> None:
         host="h", database="d", client_id="c0dec11e-0000-4000-8000-000000000002",
         tenant_id="t", client_secret="hunter2",
     )  # fmt: skip
-    identity = identify(settings)
+    identity = identify(settings.profile)
     assert identity.client_secret == "hunter2"
-    assert "hunter2" not in f"{identity} {identity!r} {token_provider(settings).source}"
+    assert "hunter2" not in f"{identity} {identity!r} {token_provider(settings.profile).source}"
 
 
 def test_a_refused_identity_says_who_and_where(

@@ -1,10 +1,6 @@
-"""Django is run the way its users run it: as programs of their own, with a project of their own."""
+"""The engine, with whichever driver Django takes."""
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import get_args
 
@@ -12,80 +8,12 @@ import pytest
 
 from azpg_bootstrap.sandbox import Sandbox
 from azpg_bootstrap.sandbox.variables import Auth
-
-SETTINGS = """
-SECRET_KEY = "of no use to anybody"
-DATABASES = {"default": {"ENGINE": "django_backend"}}
-INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "shop"]
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-USE_TZ = True
-"""
-
-MODELS = """
-from django.db import models
-
-class Item(models.Model):
-    name = models.CharField(max_length=20)
-"""
-
-TESTS = """
-from django.test import TestCase, TransactionTestCase
-from shop.models import Item
-
-class One(TestCase):
-    def test_it(self):
-        Item.objects.create(name="one")
-
-class Two(TransactionTestCase):
-    def test_it(self):
-        assert Item.objects.count() == 0
-"""
+from tests.django_project import PSYCOPG2, configure, make_project, manage, shell
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    shop = tmp_path / "shop"
-    shop.mkdir()
-    (tmp_path / "settings.py").write_text(SETTINGS)
-    (shop / "__init__.py").touch()
-    (shop / "models.py").write_text(MODELS)
-    (shop / "tests.py").write_text(TESTS)
-    return tmp_path
-
-
-def run(project: Path, environ: dict[str, str], *arguments: str, code: int = 0) -> str:
-    """Run Python in the project with that environment and no other; return what it said."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    path = os.pathsep.join([str(project), *sys.path])
-    done = subprocess.run(
-        [sys.executable, "-W", "error", *arguments],
-        env={**kept, "PYTHONPATH": path, "DJANGO_SETTINGS_MODULE": "settings", **environ},
-        cwd=project,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    said = done.stderr + done.stdout
-    assert done.returncode == code, said
-    return said
-
-
-def manage(project: Path, environ: dict[str, str], *arguments: str, code: int = 0) -> str:
-    return run(project, environ, "-m", "django", *arguments, code=code)
-
-
-def shell(project: Path, environ: dict[str, str], program: str) -> list[object]:
-    """Run a program in the project; return the values of `found` it ends with."""
-    setup = "import django, json; django.setup()\nfrom django.db import connection, connections\n"
-    said = run(project, environ, "-c", f"{setup}{program}\nprint(json.dumps(found))")
-    found: list[object] = json.loads(said.splitlines()[-1])
-    return found
-
-
-def configure(project: Path, databases: str) -> None:
-    with (project / "settings.py").open("a") as settings:
-        settings.write(f"\nDATABASES = {databases}\n")
+    return make_project(tmp_path)
 
 
 @pytest.mark.parametrize("auth", get_args(Auth))
@@ -101,8 +29,9 @@ def test_the_engine_alone_is_a_configuration(sandbox: Sandbox, project: Path, au
     assert found == [environ["AZURE_POSTGRESQL_USER"], environ["AZURE_POSTGRESQL_NAME"]]
 
 
-def test_migrate_and_test(sandbox: Sandbox, project: Path) -> None:
-    environ = sandbox.environ("user-assigned", "django")
+@pytest.mark.parametrize("driver", [{}, PSYCOPG2], ids=["driver of choice", "psycopg2"])
+def test_migrate_and_test(sandbox: Sandbox, project: Path, driver: dict[str, str]) -> None:
+    environ = sandbox.environ("user-assigned", "django") | driver
     manage(project, environ, "makemigrations", "shop")
     assert "No changes detected" in manage(project, environ, "makemigrations", "--check")
     assert "Applying shop.0001_initial... OK" in manage(project, environ, "migrate")
@@ -206,6 +135,21 @@ def test_further_connections(sandbox: Sandbox, project: Path) -> None:
         "found = [c.get_connection_params()['user'] for c in connections.all()]",
     )
     assert found == ["aad_system", "app_password"]
+
+
+def test_the_token_is_on_its_way_before_the_first_connection(
+    sandbox: Sandbox, project: Path
+) -> None:
+    """Importing a model is enough; the thread that fetches is given the time to."""
+    shell(
+        project,
+        sandbox.environ(client="django"),
+        "import threading\n"
+        "[t.join() for t in threading.enumerate() if t.name == 'azpg-token']\n"
+        "assert connection.connection is None\n"
+        "found = []",
+    )
+    assert sandbox.token_requests == 1
 
 
 def test_no_token_in_settings_and_all_of_them_can_be_copied(

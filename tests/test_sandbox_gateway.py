@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from io import StringIO
 from typing import Any
 
@@ -381,19 +382,56 @@ def test_encryption_by_kerberos_is_declined(sandbox: Sandbox) -> None:
         assert raw.recv(1) == b"S"
 
 
-def test_a_client_that_leaves_frees_its_backend(sandbox: Sandbox, login: Login) -> None:
-    watcher = login("aad_system", sandbox.issue_token())
-    watcher.autocommit = True
-    leaver = login("aad_system", sandbox.issue_token())
-    backend = one(leaver, "SELECT pg_backend_pid()")
-    with socket.socket(fileno=leaver.fileno()) as raw:
+def test_a_client_that_is_not_done_talking_reads_its_refusal(sandbox: Sandbox) -> None:
+    startup = b"\0\3\0\0user\0talker\0\0"
+    with socket.create_connection(("127.0.0.1", sandbox.port)) as raw:
+        raw.sendall((len(startup) + 4).to_bytes(4) + startup + b"x" * 1_000_000)
+        time.sleep(0.2)
+        raw.shutdown(socket.SHUT_WR)
+        assert b'user "talker", database "talker", no encryption' in raw.recv(1000)
+
+
+def hang_up(connection: Connection) -> None:
+    """Cut a connection as a crash would, without a word to the server."""
+    raw = socket.socket(fileno=connection.fileno())
+    with suppress(OSError):  # cut already: libpq goes on through the rows that it has
         raw.shutdown(socket.SHUT_RDWR)
-        raw.detach()
+    raw.detach()
+
+
+def wait_until_freed(sandbox: Sandbox, backend: int) -> None:
+    watcher = psycopg2.connect(**sandbox.superuser_dsn)
+    watcher.autocommit = True
     count = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
     deadline = time.monotonic() + 10
     while one(watcher, count, backend) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert one(watcher, count, backend) == 0
+    watcher.close()
+
+
+def test_a_client_that_leaves_frees_its_backend(sandbox: Sandbox, login: Login) -> None:
+    leaver = login("aad_system", sandbox.issue_token())
+    backend = one(leaver, "SELECT pg_backend_pid()")
+    hang_up(leaver)
+    wait_until_freed(sandbox, backend)
+
+
+def test_a_client_that_leaves_amid_a_result_frees_its_backend(
+    sandbox: Sandbox, login: Login
+) -> None:
+    leaver = login("aad_system", sandbox.issue_token())
+    backend = one(leaver, "SELECT pg_backend_pid()")
+
+    class Sink(StringIO):
+        def write(self, line: str) -> int:
+            hang_up(leaver)
+            return len(line)
+
+    rows = "SELECT repeat('x', 1000) FROM generate_series(1, 1000000)"
+    with leaver.cursor() as cursor, pytest.raises(psycopg2.Error):
+        cursor.copy_expert(f"COPY ({rows}) TO STDOUT", Sink())
+    wait_until_freed(sandbox, backend)
 
 
 def test_why_the_server_ends_reaches_the_client(sandbox: Sandbox) -> None:

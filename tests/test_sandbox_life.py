@@ -212,6 +212,9 @@ def test_a_ctrl_c_is_left_to_the_owner() -> None:
         print("waiting", flush=True)
         time.sleep(60)
     except KeyboardInterrupt:
+        time.sleep(0.5)  # for the server to go, had it been told to
+        import psycopg2
+        psycopg2.connect(**sandbox.superuser_dsn).close()
         print(sandbox.token_requests, flush=True)
     """
     with owning(then) as (owner, home):
@@ -227,11 +230,11 @@ def test_children_of_the_owner_neither_end_it_nor_ask_it_nor_keep_it() -> None:
     then = """
     import subprocess
     if os.fork() == 0:
-        sandbox.close()
         try:
             sandbox.reset()
         except RuntimeError as error:
             print(error, flush=True)
+        sandbox.close()
         time.sleep(60)
         os._exit(0)
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
@@ -306,14 +309,12 @@ def test_a_refused_request_leaves_it_usable(sandbox: Sandbox) -> None:
     assert logs_in(sandbox)
 
 
-def test_the_folder_goes_where_sockets_may_be(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    long = tmp_path / ("x" * 80)
-    long.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(long))
-    home = make_home(server_account())
-    home.rmdir()
+def test_the_folder_goes_where_sockets_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory(prefix="x" * 80) as long:
+        Path(long).chmod(0o755)
+        monkeypatch.setattr("tempfile.tempdir", long)
+        home = make_home(server_account())
+        home.rmdir()
     assert home.parent == Path("/tmp")
 
 

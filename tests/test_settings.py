@@ -1,4 +1,6 @@
+import dataclasses
 import pickle
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -6,6 +8,8 @@ from hypothesis import strategies as st
 
 from azpg_bootstrap import AuthMethod, ConfigError, Settings, choose, load_settings
 from azpg_bootstrap.checks import UNRESOLVED
+from azpg_bootstrap.profile import Profile
+from azpg_bootstrap.reading import read
 from azpg_bootstrap.variables import VARIABLES, connections
 
 HOST = "srv.postgres.database.azure.com"
@@ -314,9 +318,28 @@ def test_settings_are_frozen_and_read_nothing_by_themselves(
     assert Settings(host="h", database="d").user is None
 
 
-def test_settings_are_parsed_once() -> None:
-    assert load(**BASE) is load(**BASE)
-    assert load(**BASE) is not load(**BASE, PORT="1")
+def test_variables_are_parsed_once() -> None:
+    assert read(None, variables(BASE)) is read(None, variables(BASE))
+    assert read(None, variables(BASE)) is not read(None, variables(BASE | {"PORT": "1"}))
+    assert load(**BASE) == load(**BASE) != load(**BASE, PORT="1")
+
+
+def test_settings_and_profiles_are_the_same_values() -> None:
+    assert [*Settings.model_fields] == [field.name for field in dataclasses.fields(Profile)]
+    settings = load(**BASE, AUTH="secret", PASSWORD=SECRET, SSLMODE="require", OPTIONS="-cx")
+    assert Settings.of(settings.profile) == settings
+    assert settings.profile.password == SECRET
+    assert SECRET not in repr(settings.profile)
+    assert choose(settings) is choose(settings.profile)
+
+
+@pytest.mark.parametrize(
+    "values", [{"port": "x"}, {"client_id": "x"}, {"named_sslmode": "x"}, {"host": "a b"}]
+)
+def test_settings_made_by_hand_are_checked(values: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="1 validation error") as caught:
+        Settings(**{"host": "h", "database": "d", "password": SECRET} | values)
+    assert SECRET not in f"{caught.value} {caught.value!r}"
 
 
 def test_the_environment_is_read_at_each_call(monkeypatch: pytest.MonkeyPatch) -> None:

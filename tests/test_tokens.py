@@ -69,6 +69,10 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
+def no_thread_is_fetching() -> bool:
+    return not any(thread.name == "azpg-token" for thread in threading.enumerate())
+
+
 def in_threads(number: int, act: Callable[[], object]) -> list[object]:
     results: list[object] = []
 
@@ -158,7 +162,7 @@ def test_stale_is_served_at_once_and_renewed_behind(
 
 def test_no_thread_lives_between_requests(provider: TokenProvider) -> None:
     provider.get()
-    until(lambda: not any(thread.name == "azpg-token" for thread in threading.enumerate()))
+    until(no_thread_is_fetching)
 
 
 def test_expired_waits_for_the_next(provider: TokenProvider, clock: Clock) -> None:
@@ -185,7 +189,7 @@ def test_an_outage_is_not_felt_while_the_token_is_good(
     with caplog.at_level(logging.WARNING):
         for _ in range(3600):  # an hour with a connection each second
             assert provider.get().value == "token 1"
-            until(lambda: provider._flight is None)
+            until(no_thread_is_fetching)
             clock.now += 1
     assert 60 <= issuer.requests - 1 <= 2 * 3600 / MAX_BACKOFF + 5
     assert len(caplog.records) == issuer.requests - 1

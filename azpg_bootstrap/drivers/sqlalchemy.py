@@ -94,11 +94,11 @@ def _url(database: Database, driver: str) -> URL:
     """Return the engine's URL, for people to read: it tells nothing that is secret."""
     from sqlalchemy import URL  # noqa: PLC0415 - an extra
 
-    settings = database.settings
+    profile = database.profile
     return URL.create(
         f"postgresql+{driver}",
-        username=settings.user,
-        host=settings.host,
-        port=settings.port,
-        database=settings.database,
+        username=profile.user,
+        host=profile.host,
+        port=profile.port,
+        database=profile.database,
     )

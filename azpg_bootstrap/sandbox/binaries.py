@@ -44,7 +44,7 @@ def within_reach(bindir: Path, account: Account, folder: Path) -> Path:
     libraries = tree.parent.parent / _WHEEL_LIBRARIES
     if libraries.is_dir():
         shutil.copytree(libraries, folder / _WHEEL_LIBRARIES)
-    account.owns(folder)
+    account.receive(folder)
     return copy / bindir.name
 
 

@@ -46,7 +46,7 @@ class Account:
         """Whether the account may enter every folder on the way to a file, going by the modes."""
         return all(self._enters(folder.stat()) for folder in path.resolve().parents)
 
-    def owns(self, path: Path) -> None:
+    def receive(self, path: Path) -> None:
         """Give a file or a folder, with all in it, to the account."""
         if self.as_user:
             for each in (path, *path.rglob("*")):

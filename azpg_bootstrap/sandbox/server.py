@@ -66,7 +66,7 @@ class Server:
         self._log = folder / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(mode=0o700)
-        account.owns(folder)
+        account.receive(folder)
 
     def __enter__(self) -> Self:
         return self

@@ -31,6 +31,7 @@ _WHOLE_SECONDS_FROM = 60
 # Seconds. The kubelet renews its file every hour; nobody renews ours, so it outlives any sandbox.
 _FEDERATED_LIFETIME = 365 * 86400
 
+# Checked here, as PyJWT before its strict versions reads past line breaks and blanks.
 _TOKEN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 
 # How the base64 of a JSON object begins, and so each token, however mutilated further on.

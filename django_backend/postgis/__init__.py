@@ -1,0 +1,1 @@
+"""The engine for GeoDjango: `ENGINE = "django_backend.postgis"`."""

@@ -1,0 +1,1 @@
+"""How fast, against what: every row is a ratio of medians measured in turn in one run."""
