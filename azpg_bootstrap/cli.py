@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
-import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
-from typing import Any, Final, get_args
+from typing import Final, NamedTuple, get_args
 
 from azpg_bootstrap.commands.exits import Exit, Failure, code_of
 from azpg_bootstrap.errors import AzpgError
-from azpg_bootstrap.sandbox.errors import SandboxError
-from azpg_bootstrap.sandbox.variables import Auth, Client, Compute
 
 LOG_FORMAT: Final = "%(asctime)s %(name)s %(levelname)s %(message)s"
-
-Commands = Any  # argparse's class for a set of sub-commands, which has no public name
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; errors are a sentence on standard error."""
-    options = _parser().parse_args(arguments)
-    if options.debug:
-        _log_to_stderr()
+    words = sys.argv[1:] if arguments is None else arguments
+    options = _parser(words).parse_args(words)
     try:
-        code = _run(options)
+        with _log_on_stderr() if options.debug else nullcontext():
+            code = _run(options)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
@@ -48,29 +43,47 @@ def _run(options: argparse.Namespace) -> int:
         return int(getattr(command, options.function)(options))
     except (KeyboardInterrupt, OSError):
         raise
-    except (AzpgError, SandboxError, Failure) as error:
-        _say(str(error))
-        code = error.code if isinstance(error, Failure) else Exit.FAILED
-        code = code_of(error) if isinstance(error, AzpgError) else code
     except Exception as error:
-        _say(f"unexpected {type(error).__name__}; the same with --debug tells more")
-        code = Exit.FAILED
-    if options.debug:
-        traceback.print_exc()
-    return code
+        if options.debug:
+            import traceback  # noqa: PLC0415
+
+            traceback.print_exception(error)
+        _say(_sentence(error))
+        return _code(error)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, (AzpgError, Failure)):
+        return str(error)
+    # There may be a secret in the text of what nobody thought of.
+    return f"unexpected {type(error).__name__}; the same with --debug tells more"
+
+
+def _code(error: Exception) -> int:
+    if isinstance(error, Failure):
+        return error.code
+    return code_of(error) if isinstance(error, AzpgError) else Exit.FAILED
 
 
 def _say(sentence: str) -> None:
     sys.stderr.write(f"azpg: {sentence}\n")
 
 
-def _log_to_stderr() -> None:
+@contextmanager
+def _log_on_stderr() -> Iterator[None]:
     """Show this library's own log; other libraries' may hold tokens."""
+    import logging  # noqa: PLC0415 - seldom wanted, and not for nothing
+
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter(LOG_FORMAT))
     logger = logging.getLogger("azpg_bootstrap")
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
 
 
 def _silence_stdout() -> None:
@@ -78,98 +91,75 @@ def _silence_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser, with the options of the commands that are named at all."""
     parser = argparse.ArgumentParser(prog="azpg", description=__doc__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (
-        _add_check,
-        _add_wait,
-        _add_token,
-        _add_psql,
-        _add_exec,
-        _add_env,
-        _add_grants,
-        _add_role,
-        _add_sandbox,
-        _add_demo,
-    ):
-        add(commands)
+    for name, command in COMMANDS.items():
+        usage = command.usage and f"azpg {name} {command.usage}"
+        summary = f"{command.summary[0].upper()}{command.summary[1:]}."
+        each = commands.add_parser(name, help=command.summary, description=summary, usage=usage)
+        if name in arguments:
+            _add_common(each, connected=command.connected)
+            command.add(each)
+        each.set_defaults(module=command.module or name, function=command.function)
     return parser
 
 
-def _add(commands: Commands, name: str, summary: str, **more: Any) -> argparse.ArgumentParser:
-    """Add a command, run by the function `run` of the module of its name."""
-    more = {"description": f"{summary[0].upper()}{summary[1:]}.", **more}
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, **more)
+class Command(NamedTuple):
+    """A command as the command line knows it."""
+
+    summary: str
+    add: Callable[[argparse.ArgumentParser], object]
+    """Adds its own options."""
+    usage: str | None = None
+    module: str = ""
+    """Where it lives, if not in a module of its name."""
+    function: str = "run"
+    connected: bool = True
+    """Whether it is about one connection."""
+
+
+def _add_common(parser: argparse.ArgumentParser, *, connected: bool) -> None:
     parser.add_argument(
         "--debug", action="store_true", help="log what happens, and show tracebacks; no secrets"
     )
-    parser.set_defaults(module=name, function="run")
-    return parser
+    if connected:
+        parser.add_argument(
+            "--connection",
+            metavar="NAME",
+            help="a further Service Connector connection: its variables begin "
+            "AZURE_POSTGRESQL_NAME_",
+        )
 
 
-def _add_connected(
-    commands: Commands, name: str, summary: str, **more: Any
-) -> argparse.ArgumentParser:
-    """Add a command about one connection."""
-    parser = _add(commands, name, summary, **more)
-    parser.add_argument(
-        "--connection",
-        metavar="NAME",
-        help="a further Service Connector connection: its variables begin AZURE_POSTGRESQL_NAME_",
-    )
-    return parser
-
-
-def _add_json(parser: argparse.ArgumentParser) -> None:
+def _json(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def _add_check(commands: Commands) -> None:
-    parser = _add_connected(commands, "check", "find out why it does not connect, step by step")
-    _add_json(parser)
-
-
-def _add_wait(commands: Commands) -> None:
-    parser = _add_connected(commands, "wait", "wait until a query runs, for start-up scripts")
+def _wait(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", type=_seconds, default=60.0, metavar="S", help="seconds to try; 60 if not set"
     )
 
 
-def _add_token(commands: Commands) -> None:
-    parser = _add_connected(commands, "token", "print a token, for whatever asks for a password")
+def _token(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--info", action="store_true", help="show its claims and expiry on standard error"
     )
 
 
-def _add_psql(commands: Commands) -> None:
-    parser = _add_connected(
-        commands,
-        "psql",
-        "open psql on the connection",
-        usage="azpg psql [--connection NAME] [-- ARGUMENT ...]",
-    )
+def _psql(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="an argument of psql's")
-    parser.set_defaults(module="run", function="psql")
 
 
-def _add_exec(commands: Commands) -> None:
-    parser = _add_connected(
-        commands,
-        "exec",
-        "run a program that finds the connection in PGHOST, PGUSER, PGPASSWORD and so on",
-        usage="azpg exec [--connection NAME] -- COMMAND ...",
-    )
+def _exec(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("arguments", nargs="+", metavar="COMMAND", help="the program to run")
-    parser.set_defaults(module="run")
 
 
-def _add_env(commands: Commands) -> None:
-    parser = _add_connected(commands, "env", "list the variables, their state and their meaning")
+def _env(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print JSON")
+    _json(form)
     form.add_argument(
         "--export",
         action="store_true",
@@ -177,10 +167,7 @@ def _add_env(commands: Commands) -> None:
     )
 
 
-def _add_grants(commands: Commands) -> None:
-    parser = _add_connected(
-        commands, "grants", "print the SQL that gives the role its rights, for the owner to run"
-    )
+def _grants(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--schema", default="public", metavar="NAME", help="public if not set")
     needs = parser.add_mutually_exclusive_group()
     needs.add_argument("--read-only", action="store_true", help="only to read")
@@ -188,35 +175,24 @@ def _add_grants(commands: Commands) -> None:
         "--migrations", action="store_true", help="to create tables as well, as migrations do"
     )
     parser.add_argument("--check", action="store_true", help="list what is missing instead")
-    _add_json(parser)
+    _json(parser)
 
 
-def _add_role(commands: Commands) -> None:
-    parser = _add_connected(
-        commands, "role", "print the SQL that creates the role, for an Entra administrator to run"
-    )
+def _role(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--single-server", action="store_true", help="for a single server, which Azure has retired"
     )
 
 
-def _add_demo(commands: Commands) -> None:
-    _add(commands, "demo", "show each auth method open connections, in a sandbox")
+def _nothing(_parser: argparse.ArgumentParser) -> None:
+    pass
 
 
-def _add_sandbox(commands: Commands) -> None:
-    summary = "run a program in a sandbox that looks like Azure to it"
-    parser = _add(
-        commands,
-        "sandbox",
-        summary,
-        description=f"{summary}: a throw-away PostgreSQL, identity endpoints, and the variables "
-        "that Service Connector would set",
-        usage="azpg sandbox [--auth METHOD] [--client TYPE] [--compute KIND] [--token-lifetime S] "
-        "[--token-latency S] -- COMMAND ...",
-    )
+def _sandbox(parser: argparse.ArgumentParser) -> None:
+    from azpg_bootstrap.sandbox.variables import Auth, Client, Compute  # noqa: PLC0415 - slow
+
     for name, words, default in (
-        ("--auth", get_args(Auth), "system-assigned"),
+        ("--auth", (*get_args(Auth), "developer"), "system-assigned"),
         ("--client", get_args(Client), "python"),
         ("--compute", get_args(Compute), None),
     ):
@@ -224,7 +200,6 @@ def _add_sandbox(commands: Commands) -> None:
     parser.add_argument("--token-lifetime", default=86_400.0, type=float, metavar="S")
     parser.add_argument("--token-latency", default=0.0, type=float, metavar="S")
     parser.add_argument("command", nargs="+", metavar="COMMAND")
-    parser.set_defaults(module="rehearsal")
 
 
 def _seconds(text: str) -> float:
@@ -232,3 +207,39 @@ def _seconds(text: str) -> float:
     if not 0 < seconds < float("inf"):
         raise ValueError
     return seconds
+
+
+COMMANDS: Final = {
+    "check": Command("find out why it does not connect, step by step", _json),
+    "wait": Command("wait until a query runs, for start-up scripts", _wait),
+    "token": Command("print a token, for whatever asks for a password", _token),
+    "psql": Command(
+        "open psql on the connection",
+        _psql,
+        "[--connection NAME] [-- ARGUMENT ...]",
+        module="run",
+        function="psql",
+    ),
+    "exec": Command(
+        "run a program that finds the connection in PGHOST, PGUSER, PGPASSWORD and so on",
+        _exec,
+        "[--connection NAME] -- COMMAND ...",
+        module="run",
+    ),
+    "env": Command("list the variables, their state and their meaning", _env),
+    "grants": Command(
+        "print the SQL that gives the role its rights, for the owner to run", _grants
+    ),
+    "role": Command("print the SQL that creates the role, for an Entra administrator", _role),
+    "sandbox": Command(
+        "run a program in a sandbox that looks like Azure to it",
+        _sandbox,
+        "[--auth METHOD] [--client TYPE] [--compute KIND] [--token-lifetime S] "
+        "[--token-latency S] -- COMMAND ...",
+        module="rehearsal",
+        connected=False,
+    ),
+    "demo": Command(
+        "show each auth method open connections, in a sandbox", _nothing, connected=False
+    ),
+}

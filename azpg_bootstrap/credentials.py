@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from azpg_bootstrap import clouds, forking, hints
+from azpg_bootstrap import clouds, forking, hints, token_hints
 from azpg_bootstrap.claims import claims
 from azpg_bootstrap.errors import TokenError
 from azpg_bootstrap.lifetime import Token
@@ -181,7 +181,7 @@ def _token_error(failures: list[Exception], session: Session, source: str) -> To
     reason = " ".join(words.split())[:MAX_REASON] if is_clean and not session.is_unreachable else ""
     outcome = session.outcome + (f", {len(failures)} times" if len(failures) > 1 else "")
     facts = ": ".join(part for part in (f"no token from {source}", outcome, reason) if part)
-    hint = hints.find(facts, hints.ENDPOINT_HINTS)
+    hint = hints.find(facts, token_hints.HINTS)
     error = TokenError(f"{facts}. {hint.advice}" if hint else facts)
     error.__cause__ = failure if is_clean else None
     return error

@@ -63,8 +63,13 @@ HINTS: Final = (
         "token-not-valid",
         ("error occurred while validating the access token",),
         "The server could not check the token: a plain password was sent to a role that logs in "
-        "with Entra, or the token was revoked or signed with a key that is no longer in use.",
+        "with Entra, the token is of another tenant than the server, or it was revoked or signed "
+        "with a key that is no longer in use.",
         new_token_may_help=True,
+        commands=(
+            "az postgres flexible-server show --resource-group <group> --name {server} "
+            "--query authConfig.tenantId",
+        ),
     ),
     Hint(
         "certificate",
@@ -138,64 +143,9 @@ HINTS: Final = (
     ),
 )
 
-ENDPOINT_HINTS: Final = (
-    Hint(
-        "no-such-identity",
-        ("Identity not found", "No User Assigned", "identity endpoint .* HTTP 400"),
-        "This identity is not assigned to this host. Assign it (az webapp identity assign, or the "
-        "like for your service), and compare AZURE_POSTGRESQL_CLIENTID with its client id.",
-    ),
-    Hint(
-        "secret-refused",
-        ("AADSTS7000215", "AADSTS7000222"),
-        "The client secret is wrong or has expired. Make a new one and update the connection.",
-    ),
-    Hint(
-        "application-unknown",
-        ("AADSTS700016", "AADSTS90002", "authority configuration"),
-        "The tenant does not know this application, or there is no such tenant. Compare "
-        "AZURE_POSTGRESQL_CLIENTID and AZURE_POSTGRESQL_TENANTID with the service principal's.",
-    ),
-    Hint(
-        "federation",
-        ("AADSTS70021", "AADSTS700213", "AADSTS700212"),
-        "The identity does not trust this pod's service account. Compare the federated "
-        "credential's issuer, subject and audience with the service account's.",
-    ),
-    Hint(
-        "not-logged-in",
-        ("az login", "azd auth login"),
-        "Log in with az login; az account show tells the tenant you are in.",
-    ),
-    Hint(
-        "refused",
-        ("HTTP 40[13]",),
-        "The endpoint refuses this process. In a shell of App Service the identity's variables are "
-        "masked: run it in the app itself.",
-    ),
-    Hint(
-        "throttled",
-        ("HTTP 429",),
-        "Too many requests from this host: keep one process's token for all its connections, and "
-        "start fewer processes at a time.",
-    ),
-    Hint(
-        "endpoint-fails",
-        ("HTTP 5[0-9][0-9]", "HTTP 404", "HTTP 410"),
-        "The service that issues tokens has trouble, which passes by itself. If it stays, look at "
-        "Azure's status page, and restart the app.",
-    ),
-    Hint(
-        "endpoint-unreachable",
-        ("refused", "unreachable", "not known", "resolution", "timed out", "no answer in time"),
-        "Nothing answers at the endpoint. Is an identity switched on for this host, and does a "
-        "proxy stand between? NO_PROXY should list the endpoint's address.",
-    ),
-)
-"""What the errors of token endpoints mean, with the HTTP status that they came with."""
 
 
-def find(text: str, hints: tuple[Hint, ...] = HINTS) -> Hint | None:
+def find(text: str, hints: Iterable[Hint] = HINTS) -> Hint | None:
     """Return the hint for a text; libpq may put a second, misleading line after the true one."""
     for line in text.splitlines():
         for hint in hints:

@@ -19,7 +19,7 @@ HINTS: Final = (
     ),
     Hint(
         "identity-unknown",
-        ("No User Assigned or Delegated Managed Identity found", "Identity not found"),
+        ("Identity not found", "No User Assigned", "identity endpoint .* HTTP 400"),
         "This host does not have the identity of that client id. Assign it to the app, or correct "
         "AZURE_POSTGRESQL_CLIENTID: it is the client id, neither the object id nor the name.",
         lasts=True,
@@ -50,7 +50,7 @@ HINTS: Final = (
     ),
     Hint(
         "tenant-unknown",
-        ("AADSTS90002", "AADSTS900023", "Unable to get authority configuration", "invalid tenant"),
+        ("AADSTS90002", "AADSTS900023", "authority configuration", "invalid tenant"),
         "Entra knows no such tenant, in this cloud at least. Check AZURE_POSTGRESQL_TENANTID.",
         lasts=True,
         commands=("az account show --query tenantId",),
@@ -95,7 +95,7 @@ HINTS: Final = (
     ),
     Hint(
         "not-logged-in",
-        ("Please run 'az login'",),
+        ("Please run 'az login'", "azd auth login"),
         "You are not logged in. Do so, in the server's tenant if you have several.",
         lasts=True,
         commands=("az login",),
@@ -116,16 +116,36 @@ HINTS: Final = (
         lasts=True,
     ),
     Hint(
-        "endpoint-silent",
-        ("does not answer", "timed out", "Connection refused", "Max retries", "unreachable"),
-        "Nothing answers at the identity endpoint. Right after a start this may pass; else restart "
-        "the app, and see that no proxy variable such as HTTP_PROXY catches the request.",
+        "endpoint-refuses",
+        ("HTTP 40[013]",),
+        "The endpoint refuses this process. Is the identity assigned to this host, and is this the "
+        "app itself, where the platform has set its variables?",
     ),
     Hint(
-        "endpoint-failing",
-        (r"\b(429|50[0-9])\b", "too many", "configuration not found in environment"),
-        "The identity endpoint answers with an error. That is Azure's, and mostly passes; if the "
-        "app got its identity just now, restart it.",
+        "throttled",
+        ("HTTP 429",),
+        "Too many requests from this host: keep one process's token for all its connections, and "
+        "start fewer processes at a time.",
+    ),
+    Hint(
+        "endpoint-fails",
+        ("HTTP 5[0-9][0-9]", "HTTP 404", "HTTP 410"),
+        "The service that issues tokens has trouble, which passes by itself. If it stays, look at "
+        "Azure's status page, and restart the app.",
+    ),
+    Hint(
+        "endpoint-unreachable",
+        (
+            "refused",
+            "unreachable",
+            "not known",
+            "resolution",
+            "timed out",
+            "no answer in time",
+            "does not answer",
+        ),
+        "Nothing answers at the endpoint. Is an identity switched on for this host, and does a "
+        "proxy stand between? NO_PROXY should list the endpoint's address.",
     ),
 )
-"""What the text of a TokenError means."""
+"""What the text of a TokenError means, with the HTTP status that it came with."""

@@ -1,5 +1,6 @@
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -7,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from azpg_bootstrap.commands import demo
 from azpg_bootstrap.cli import main
+from azpg_bootstrap.commands import demo, env
+from azpg_bootstrap.commands.exits import Exit
+from azpg_bootstrap.sandbox import Sandbox
 
 AZPG = [sys.executable, "-m", "azpg_bootstrap"]
 
@@ -96,6 +99,69 @@ def test_an_interrupted_sandbox_leaves_nothing_behind(tmp_path: Path, number: in
         process.send_signal(number)
     assert process.wait(20) == 128 + number
     assert not folder.exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_full_disk_is_said_once() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*AZPG, "env"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr == "azpg: cannot write the output: No space left on device\n"
+
+
+def test_ctrl_c_is_no_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        string = f"host=127.0.0.1 port={port} dbname=d user=u password=p"
+        process = subprocess.Popen(
+            [*AZPG, "wait"],
+            env={**os.environ, "AZURE_POSTGRESQL_CONNECTIONSTRING": string},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with silent.accept()[0]:  # it waits for an answer
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("command", ["check", "wait", "token", "psql", "grants", "role"])
+def test_no_variables_at_all(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command]) == Exit.CONFIG
+    out, err = capsys.readouterr()
+    assert "no AZURE_POSTGRESQL_* variable is set" in (out if command == "check" else err)
+    assert (out == "") == (command != "check")
+
+
+def test_debug_shows_the_traceback_without_the_secrets(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in sandbox.environ("service-principal").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AZURE_POSTGRESQL_USER", "nobody")
+    assert main(["grants", "--debug"]) == Exit.SERVER
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "azpg_bootstrap.auth INFO tokens come from Entra" in said
+    assert os.environ["AZURE_POSTGRESQL_CLIENTSECRET"] not in said
+    assert "eyJ" not in said
+    assert main(["grants"]) == Exit.SERVER
+    said = capsys.readouterr().err
+    assert said.startswith('azpg: connection to server at "localhost"')
+    assert "pgaadauth_create_principal_with_oid" in said
+
+
+def test_what_nobody_thought_of_is_a_sentence_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AZURE_POSTGRESQL_HOST", "h")
+    monkeypatch.setattr(env, "listing", lambda *_: 1 / 0)
+    assert main(["env"]) == Exit.FAILED
+    said = capsys.readouterr().err
+    assert said == "azpg: unexpected ZeroDivisionError; the same with --debug tells more\n"
 
 
 def test_a_reader_that_has_gone_is_no_error() -> None:

@@ -1,6 +1,7 @@
 import pytest
 
-from azpg_bootstrap.hints import HINTS, add_note, find
+from azpg_bootstrap import token_hints
+from azpg_bootstrap.hints import HINTS, Hint, add_note, find
 
 # Texts as servers and libpq print them, in both wordings where there are two.
 TEXTS = [
@@ -63,6 +64,33 @@ TEXTS = [
     ('connection to server at "h", port 5432 failed: Connection refused', "unreachable"),
     ('connection to server at "h" failed: timeout expired', "unreachable"),
     ("FATAL:  sorry, too many clients already, too many connections", "too-many-connections"),
+    ('FATAL:  role "x" is not permitted to log in', "login-not-allowed"),
+    ('FATAL:  permission denied for database "d"', "database-closed"),
+]
+
+# What is in the text of a TokenError: azure-identity's words, Entra's, those of the endpoints.
+TOKEN_TEXTS = [
+    ("No connection adapters were found for '[Managed identity has been", "endpoint-hidden"),
+    ("HTTP 400: No User Assigned or Delegated Managed Identity found for", "identity-unknown"),
+    ("HTTP 400: invalid_request: Identity not found", "identity-unknown"),
+    ("HTTP 401: AADSTS7000215: Invalid client secret provided.", "secret-refused"),
+    ("HTTP 401: AADSTS7000222: The provided client secret keys are expired.", "secret-expired"),
+    ("HTTP 400: AADSTS700016: Application with identifier 'x' was not found", "app-unknown"),
+    ("HTTP 400: AADSTS90002: Tenant 'x' not found.", "tenant-unknown"),
+    ("HTTP 400: AADSTS700213: No matching federated identity record found", "federation"),
+    ("HTTP 400: AADSTS500011: The resource principal named x was not found", "scope-unknown"),
+    ("ERROR: AADSTS50020: User account 'x' does not exist in tenant", "login-in-another-tenant"),
+    ("ERROR: AADSTS700082: The refresh token has expired", "login-out-of-date"),
+    ("AADSTS50076: you must use multi-factor authentication", "login-out-of-date"),
+    ("DefaultAzureCredential failed to retrieve a token", "no-identity-here"),
+    ("AzureCliCredential: Please run 'az login' to set up an account", "not-logged-in"),
+    ("AzureCliCredential: Azure CLI not found on path", "no-azure-cli"),
+    ("[Errno 2] No such file or directory: '/var/run/token'", "federated-token-missing"),
+    ("HTTP 403", "endpoint-refuses"),
+    ("HTTP 429, 4 times", "throttled"),
+    ("HTTP 503, 4 times", "endpoint-fails"),
+    ("Connection refused, 4 times", "endpoint-unreachable"),
+    ("within 30 s: it does not answer", "endpoint-unreachable"),
 ]
 
 
@@ -73,8 +101,17 @@ def test_what_a_text_means(text: str, situation: str) -> None:
     assert found.situation == situation
 
 
-def test_every_hint_has_a_text() -> None:
-    assert {hint.situation for hint in HINTS} == {situation for _, situation in TEXTS}
+@pytest.mark.parametrize(("text", "situation"), TOKEN_TEXTS)
+def test_why_there_is_no_token(text: str, situation: str) -> None:
+    found = find(f"no token from the source: {text}", token_hints.HINTS)
+    assert found
+    assert found.situation == situation
+
+
+@pytest.mark.parametrize(("hints", "texts"), [(HINTS, TEXTS), (token_hints.HINTS, TOKEN_TEXTS)])
+def test_every_hint_has_a_text(hints: tuple[Hint, ...], texts: list[tuple[str, str]]) -> None:
+    assert {hint.situation for hint in hints} == {situation for _, situation in texts}
+    assert len({hint.situation for hint in hints}) == len(hints)
 
 
 def test_the_first_line_is_the_true_one() -> None:

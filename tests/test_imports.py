@@ -40,6 +40,22 @@ def test_only_credentials_import_azure() -> None:
     assert azure == {"credentials", "managed_identity", "session"}
 
 
+def test_commands_import_neither_azure_nor_drivers_but_for_sql() -> None:
+    for path in (PACKAGE / "commands").glob("*.py"):
+        assert not tops(path) & {"azure", "msal", "requests"}
+        if path.stem not in {"sql", "quoting"}:
+            assert not tops(path) & DRIVERS
+
+
+def test_commands_do_not_load_each_other() -> None:
+    heavy = {"pydantic", "azure", "msal", "requests", "psycopg2", "asyncio", "cryptography"}
+    loaded = loaded_after("import azpg_bootstrap.cli")
+    assert not heavy & loaded
+    assert {name for name in loaded if name.startswith("azpg_bootstrap.commands.")} == {
+        "azpg_bootstrap.commands.exits"
+    }
+
+
 def test_only_drivers_and_the_parser_import_drivers() -> None:
     found = {path for path in MODULES if tops(path) & DRIVERS}
     assert {path.stem for path in found if path.parent.name != "drivers"} == {"dsn"}
@@ -51,7 +67,7 @@ def test_importing_the_drivers_functions_imports_no_driver_but_the_parsers() -> 
 
 
 @pytest.mark.parametrize(
-    "leaf", ["tokens", "lifetime", "claims", "clouds", "environment", "errors"]
+    "leaf", ["tokens", "lifetime", "claims", "clouds", "environment", "errors", "hints"]
 )
 def test_leaves_need_only_the_standard_library_and_each_other(leaf: str) -> None:
     allowed = {"azpg_bootstrap.errors", "azpg_bootstrap.lifetime"}

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from azpg_bootstrap.cli import main
+from azpg_bootstrap.cli import COMMANDS, main
+from azpg_bootstrap.commands.exits import Exit
 from azpg_bootstrap.methods import AuthMethod
 from azpg_bootstrap.sandbox import Sandbox
 from azpg_bootstrap.variables import PREFIX, VARIABLES
@@ -76,6 +77,33 @@ def test_commands_of_azpg_are_understood(capsys: pytest.CaptureFixture[str]) -> 
     for line in commands():
         if line.startswith("azpg "):
             assert line.split()[1] in listed
+
+
+def test_commands_and_exit_codes_are_the_codes() -> None:
+    rows = re.findall(r"^\| `azpg (\w+)` \| (.+) \|$", README, re.MULTILINE)
+    assert dict(rows) == {name: command.summary for name, command in COMMANDS.items()}
+    rows = re.findall(r"^\| (\d+) \| (.+) \|$", README, re.MULTILINE)
+    assert {int(code): meaning for code, meaning in rows} == {
+        int(code): code.meaning for code in Exit
+    }
+
+
+def test_the_recorded_session_is_what_check_prints(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host = "azpg.postgres.database.azure.com"
+    for name, value in sandbox.environ("user-assigned", "django", host=host).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AZURE_POSTGRESQL_USER", "aad_shop")
+    assert main(["check"]) == Exit.SERVER
+    (recorded,) = (block for block in blocks("text") if block.startswith("$ azpg check\n"))
+    assert unnumbered(recorded.partition("\n")[2]) == unnumbered(capsys.readouterr().out)
+
+
+def unnumbered(report: str) -> str:
+    """Leave out what differs from run to run: ports, times, and line ends that follow from them."""
+    words = re.sub(r"127\.0\.0\.1:\d+|port \d+|[\d.]+ m?s\b|\d+ h \d+ min", "N", report)
+    return " ".join(words.split())
 
 
 def test_the_ci_runs_the_readmes_command() -> None:

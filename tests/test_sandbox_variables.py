@@ -16,6 +16,7 @@ SITE = Site(
     ca_file="/sandbox/ca.pem",
     ca_bundle="/sandbox/bundle.pem",
     federated_token_file="/sandbox/federated",
+    azure_cli_folder="/sandbox/azure-cli",
     identity_header="header",
     client_secret="s3cret",
     password="pa55",

@@ -13,7 +13,7 @@ from azpg_bootstrap.commands.finding import Finding, State
 from azpg_bootstrap.commands.walk import Walk
 from azpg_bootstrap.database import Database
 from azpg_bootstrap.methods import PROOFS, AuthMethod
-from azpg_bootstrap.settings import load_settings
+from azpg_bootstrap.reading import NOTHING, read
 from azpg_bootstrap.variables import CONNECTION_STRING, Variable, prefix, select
 
 CLIENT_BY_STRING: Final = {"jdbc:": "Java", "server=": ".NET", "postgres": "a URI, by hand"}
@@ -26,10 +26,10 @@ MANAGED: Final = (AuthMethod.SYSTEM_ASSIGNED, AuthMethod.USER_ASSIGNED)
 def variables(walk: Walk) -> Finding:
     """Say which variables there are; their values stay out of it."""
     found = select(walk.name, walk.environ)
-    walk.settings = load_settings(walk.name, environ=walk.environ)
+    walk.settings = read(walk.name, walk.environ, NOTHING)
     client = client_type(found)
     names = [variable.name for variable in found]
-    text = f"{', '.join(names)}: client type {client}"
+    text = f"client type {client}: {', '.join(names)}"
     return Finding(text, data={"names": names, "client_type": client})
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from azpg_bootstrap.commands.approach import span
 from azpg_bootstrap.commands.exits import Failure
 from azpg_bootstrap.commands.finding import Finding, State
-from azpg_bootstrap.commands.session import log_in, rows
+from azpg_bootstrap.commands.sql import log_in, rows
 from azpg_bootstrap.commands.walk import Walk
 
 NOTABLE_SKEW: Final = 30.0
@@ -16,14 +16,19 @@ NOTABLE_SKEW: Final = 30.0
 PGBOUNCER_PORT: Final = "6432"
 """Where Azure's built-in PgBouncer listens."""
 
+POOLED: Final = (
+    "Azure's pools by transaction: server-side cursors do not outlive one (Django has",
+    "DISABLE_SERVER_SIDE_CURSORS), nor do settings of a session.",
+)
+
 # Roles of Entra carry a label (documentation "Manage Microsoft Entra roles"); on single servers,
 # and on some flexible ones, they are members of azure_ad_user.
 ROLE: Final = """
 SELECT current_user, current_database(), current_setting('server_version'), r.rolsuper,
     EXISTS (SELECT FROM pg_shseclabel l WHERE l.classoid = 'pg_authid'::regclass
             AND l.objoid = r.oid AND l.provider LIKE 'pgaadauth%%')
-    OR EXISTS (SELECT FROM pg_roles g WHERE g.rolname = 'azure_ad_user'
-               AND pg_has_role(r.oid, g.oid, 'MEMBER')),
+    OR EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
+               WHERE m.member = r.oid AND g.rolname = 'azure_ad_user'),
     to_regnamespace('public') IS NOT NULL
     AND has_schema_privilege(to_regnamespace('public'), 'CREATE')
 FROM pg_roles r WHERE r.rolname = current_user
@@ -85,16 +90,14 @@ def pooler(walk: Walk) -> Finding:
     connection = walk.connection
     assert connection  # noqa: S101 - the login has been made
     told, (real,) = connection.info.backend_pid, _ask(walk, "SELECT pg_backend_pid()")
-    is_pooled = told != real
     port = str(walk.params["port"])
-    data = {"is_pooled": is_pooled, "port": port}
-    if is_pooled:
+    data = {"is_pooled": told != real, "port": port}
+    if told != real:
         text = "there is one, PgBouncer presumably: the process id it tells is not the server's"
-    elif port == PGBOUNCER_PORT:
-        text = "not noticed, though the port is PgBouncer's"
-    else:
-        text = "none noticed"
-    return Finding(text, data=data)
+        return Finding(text, State.NOTE, data, POOLED)
+    if port == PGBOUNCER_PORT:
+        return Finding("not noticed, though the port is PgBouncer's", data=data)
+    return Finding("none noticed", data=data)
 
 
 def clock(walk: Walk) -> Finding:

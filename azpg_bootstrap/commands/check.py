@@ -65,5 +65,5 @@ def follow(walk: Walk) -> Iterator[tuple[Finding, Exit]]:
 def _failed(walk: Walk, error: Failure | AzpgError) -> Finding:
     if isinstance(error, ConfigError):
         return Finding("\n".join(error.problems), State.FAILED)
-    text = error.sentence if isinstance(error, Failure) else str(error)
-    return Finding(text, State.FAILED, advice=walk.advice(error))
+    text, advice = walk.explain(error)
+    return Finding(text, State.FAILED, advice=advice)

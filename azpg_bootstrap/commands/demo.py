@@ -13,6 +13,7 @@ import sys
 import time
 from typing import Any, Final, get_args
 
+from azpg_bootstrap.commands.rehearsal import started
 from azpg_bootstrap.sandbox import Sandbox
 from azpg_bootstrap.sandbox.variables import Auth
 
@@ -62,7 +63,7 @@ HEADING: Final = LINE.format(
 def run(_options: argparse.Namespace) -> int:
     """Print the table; return 1 if a connection did not open."""
     failed = 0
-    with Sandbox() as sandbox:
+    with started(Sandbox()) as sandbox:
         sys.stdout.write(HEADING)
         for auth in METHODS:
             for by, program in PROGRAMS.items():

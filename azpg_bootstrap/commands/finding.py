@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from textwrap import wrap
 from typing import Any, Final
 
 
@@ -19,6 +20,12 @@ class State(StrEnum):
 
 COLOURS: Final = {State.OK: "32", State.NOTE: "33", State.FAILED: "31"}
 """ANSI's green, yellow and red."""
+
+
+MARGIN: Final = 19
+"""Columns in front of the text: the state, the step, and the gaps between."""
+
+WIDTH: Final = 100 - MARGIN
 
 
 @dataclass(frozen=True)
@@ -37,9 +44,18 @@ def lines(finding: Finding, *, colour: bool) -> Iterator[str]:
     mark = f"{finding.state:<6}"
     if colour:
         mark = f"\x1b[{COLOURS[finding.state]}m{mark}\x1b[0m"
-    first, *more = finding.text.splitlines()
+    first, *more = _wrapped((*finding.text.splitlines(), *finding.advice))
     yield f"{mark}  {finding.step:<9}  {first}"
-    yield from (f"{'':19}{line}" for line in (*more, *finding.advice))
+    yield from (f"{'':{MARGIN}}{line}" for line in more)
+
+
+def _wrapped(texts: Iterable[str]) -> Iterator[str]:
+    """Break long sentences; a command, which is indented, stays on a line to be copied."""
+    for text in texts:
+        if text.startswith(" "):
+            yield text
+        else:
+            yield from wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def as_json(findings: Sequence[Finding], code: int) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from azpg_bootstrap.commands.exits import Exit, Failure
-from azpg_bootstrap.commands.session import keywords, rows, session, statement
+from azpg_bootstrap.commands.sql import keywords, rows, session, statement
 from azpg_bootstrap.database import Database
 
 if TYPE_CHECKING:
@@ -144,5 +144,5 @@ def _report(lacking: list[Missing], *, as_json: bool) -> int:
 
 
 def _require_schema(connection: Psycopg2Connection, schema: str) -> None:
-    if not rows(connection, "SELECT FROM pg_namespace WHERE nspname = %(schema)s", schema=schema):
+    if not rows(connection, "SELECT 1 FROM pg_namespace WHERE nspname = %(schema)s", schema=schema):
         raise Failure("this database has no such schema; names are case-sensitive")

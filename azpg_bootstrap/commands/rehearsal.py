@@ -6,15 +6,12 @@ import argparse
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from azpg_bootstrap.sandbox import Sandbox
-
-EXIT_NOT_FOUND: Final = 127
-"""The program does not exist, as shells have it."""
+from azpg_bootstrap.commands.exits import Exit, Failure
+from azpg_bootstrap.sandbox import Sandbox, SandboxError
 
 EXIT_SIGNALLED: Final = 128
 """Added to the number of the signal that ended the program, as shells do."""
@@ -28,9 +25,19 @@ FOREIGN: Final = (
 
 def run(options: argparse.Namespace) -> int:
     """Run the command of the options in a sandbox of its own; return the command's exit code."""
-    with Sandbox(options.token_lifetime, options.token_latency) as sandbox:
+    with started(Sandbox(options.token_lifetime, options.token_latency)) as sandbox:
         found = sandbox.environ(options.auth, options.client, compute=options.compute)
         return _run(options.command, {**_own_environment(), **found})
+
+
+@contextmanager
+def started(sandbox: Sandbox) -> Iterator[Sandbox]:
+    """Run a sandbox; what goes wrong with it ends the command."""
+    try:
+        with sandbox:
+            yield sandbox
+    except SandboxError as error:
+        raise Failure(str(error)) from error
 
 
 def _own_environment() -> dict[str, str]:
@@ -40,24 +47,22 @@ def _own_environment() -> dict[str, str]:
 
 
 def _run(command: Sequence[str], environ: Mapping[str, str]) -> int:
-    try:
-        process = subprocess.Popen(command, env=environ)
-    except OSError as error:
-        sys.stderr.write(f"azpg sandbox: {command[0]}: {error.strerror}\n")
-        return EXIT_NOT_FOUND
-    with _passing_on(signal.SIGTERM, process):
-        while True:
-            try:
-                code = process.wait()
-            except KeyboardInterrupt:
-                continue  # the terminal has told the program too, which ends when it likes
-            return EXIT_SIGNALLED - code if code < 0 else code
+    # At a Ctrl-C the terminal tells the program too, which ends when it likes. An exception here
+    # could come between the program's end and the moment in which its exit code is noted.
+    with _handling(signal.SIGINT, lambda *_: None):
+        try:
+            process = subprocess.Popen(command, env=environ)
+        except OSError as error:
+            raise Failure(f"{command[0]}: {error.strerror}", code=Exit.NOT_FOUND) from error
+        # What the program leaves behind is cleaned up after it has ended.
+        with _handling(signal.SIGTERM, lambda number, _: process.send_signal(number)):
+            code = process.wait()
+    return EXIT_SIGNALLED - code if code < 0 else code
 
 
 @contextmanager
-def _passing_on(number: signal.Signals, process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Pass a signal on to the program: what it leaves behind is cleaned up after it has ended."""
-    before = signal.signal(number, lambda *_: process.send_signal(number))
+def _handling(number: signal.Signals, handler: Callable[[int, object], None]) -> Iterator[None]:
+    before = signal.signal(number, handler)
     try:
         yield
     finally:

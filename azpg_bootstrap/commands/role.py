@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
             "and belongs to no identity",
             code=Exit.CONFIG,
         )
-    principal = principal_of(database.password(), database.settings.user)
+    principal = principal_of(database.password(), database.profile.user)
     if principal is None:
         raise Failure(
             f"the token names neither a role nor an object id: set "

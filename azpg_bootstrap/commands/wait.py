@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import random
 import sys
 import time
@@ -11,10 +12,9 @@ from typing import Final
 
 from azpg_bootstrap import hints, token_hints
 from azpg_bootstrap.commands.exits import Exit, Failure
-from azpg_bootstrap.commands.session import rows, session
+from azpg_bootstrap.commands.sql import rows, session
 from azpg_bootstrap.database import Database
 from azpg_bootstrap.errors import TokenError
-from azpg_bootstrap.settings import load_settings
 
 FIRST_DELAY: Final = 0.25
 """Seconds until the second try; doubled each time."""
@@ -25,9 +25,9 @@ MAX_DELAY: Final = 5.0
 
 def run(options: argparse.Namespace) -> int:
     """Try until a query runs; progress goes to standard error."""
-    settings = load_settings(options.connection)
-    timeout = min(settings.token_timeout, options.timeout)
-    database = Database(settings.model_copy(update={"token_timeout": timeout}))
+    profile = Database.from_env(options.connection).profile
+    timeout = min(profile.token_timeout, options.timeout)
+    database = Database(dataclasses.replace(profile, token_timeout=timeout))
     wait(lambda: _query(database), options.timeout)
     return Exit.DONE
 

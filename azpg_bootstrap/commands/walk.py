@@ -12,13 +12,13 @@ from azpg_bootstrap import hints, token_hints
 from azpg_bootstrap.commands.compute import Compute
 from azpg_bootstrap.commands.exits import Failure
 from azpg_bootstrap.commands.role import Principal, principal_of
-from azpg_bootstrap.errors import TokenError
+from azpg_bootstrap.errors import AzpgError, TokenError
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Psycopg2Connection  # noqa: N812
 
     from azpg_bootstrap.database import Database
-    from azpg_bootstrap.settings import Settings
+    from azpg_bootstrap.profile import Profile
 
 # The client's address as the server saw it, in PostgreSQL's own message.
 ADDRESS: Final = re.compile(r'pg_hba\.conf \w+ (?:connection )?for host "([^"]+)"')
@@ -27,7 +27,7 @@ ADDRESS: Final = re.compile(r'pg_hba\.conf \w+ (?:connection )?for host "([^"]+)
 class Walk:
     """One run of `azpg check`; each step adds what the next ones need."""
 
-    settings: Settings
+    settings: Profile
     database: Database
     token: str = ""
     params: Mapping[str, Any]
@@ -56,15 +56,16 @@ class Walk:
         """Return whom the token is about."""
         return principal_of(self.token, self.settings.user)
 
-    def advice(self, error: Exception) -> tuple[str, ...]:
-        """Return what to do about an error, the exact commands last."""
-        by_token = isinstance(error, TokenError)
+    def explain(self, error: Failure | AzpgError) -> tuple[str, tuple[str, ...]]:
+        """Return an error's sentence, and what to do about it, the exact commands last."""
         text = str(error)
-        hint = hints.find(text, token_hints.HINTS if by_token else hints.HINTS)
+        hint = hints.find(text, token_hints.HINTS if isinstance(error, TokenError) else hints.HINTS)
+        sentence = error.sentence if isinstance(error, Failure) else text
         if hint is None:
-            return error.advice if isinstance(error, Failure) else ()
+            return sentence, error.advice if isinstance(error, Failure) else ()
         words = self._words(text)
-        return (hint.advice, *(f"  {_filled(command, words)}" for command in hint.commands))
+        commands = (f"  {_filled(command, words)}" for command in hint.commands)
+        return sentence.removesuffix(hint.advice).strip(), (hint.advice, *commands)
 
     def _words(self, text: str) -> dict[str, str]:
         """Return what is known of the words in a command, quoted for the shell."""

@@ -40,6 +40,16 @@ class Conditions:
         """Seconds by which the server's clock is ahead."""
         return self._now.get("clock_skew", 0.0)
 
+    @property
+    def firewall(self) -> bool:
+        """Whether the server lets in nobody's address."""
+        return self._now.get("firewall", False)
+
+    @property
+    def login(self) -> str:
+        """What is the matter with a person's login; empty if nothing."""
+        return self._now.get("login", "")
+
     async def befall(self, endpoint: str, client_id: str | None) -> None:
         """Count a request at a token endpoint, and make of it what shall become of it now."""
         self.token_requests.append(TokenRequest(endpoint=endpoint, client_id=client_id))

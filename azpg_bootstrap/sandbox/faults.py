@@ -14,10 +14,14 @@ class Faults(TypedDict, total=False):
     count: int  # requests the three above are meant for; all until reset() without it
     token_lifetime: float  # seconds
     clock_skew: float  # seconds the server's clock is ahead of the true time
+    firewall: bool  # refuse every address, as a server without a firewall rule for it does
+    # what `az` knows: "not-logged-in", "login-expired", "wrong-tenant" (it gets no token there),
+    # "foreign-tenant" (it gets tokens of a tenant that is not the server's)
+    login: str
 
 
 class TokenRequest(TypedDict):
     """One request at a token endpoint, whatever was answered."""
 
-    endpoint: str  # "app-service", "imds" or "entra"
+    endpoint: str  # "app-service", "imds", "entra" or "az"
     client_id: str | None  # None where the host's own identity was asked

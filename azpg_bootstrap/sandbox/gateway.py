@@ -85,6 +85,8 @@ class Gateway:
         startup = wire.parse_startup(packet)
         if not client.encrypted:
             raise refusals.no_encryption(startup.user, startup.database)
+        if self._conditions.firewall:
+            raise refusals.no_entry(startup.user, startup.database)
         role = await self._check(client, startup.user)
         return await self._log_in(client, packet, startup, role)
 
@@ -103,7 +105,7 @@ class Gateway:
 
     async def _check(self, client: Stream, user: str) -> EntraRole | None:
         """Return the role whose token the client has shown, None for a role with a password."""
-        role = self._roles.entra(user)
+        role = await asyncio.to_thread(self._roles.entra, user)
         if role is None and await asyncio.to_thread(self._roles.exists, user):
             return None
         await client.send(wire.ASK_PASSWORD)

@@ -30,6 +30,16 @@ class Identity:
     upn: str | None = None
 
     @property
+    def display_name(self) -> str:
+        """What the tenant calls it, which is a person's user principal name."""
+        return self.upn or (self.resource_id or self.name).rpartition("/")[2]
+
+    @property
+    def kind(self) -> Kind:
+        """What a role for it is."""
+        return "user" if self.is_person else "service"
+
+    @property
     def is_person(self) -> bool:
         """Whether a human being signs in with it, rather than an app."""
         return self.upn is not None
@@ -63,10 +73,16 @@ PERSON = Identity(
     object_id="face01d0-0000-4000-8000-000000000004",
     upn="user@contoso.example",
 )
+ADMINISTRATOR = Identity(
+    "administrator",
+    client_id=AZURE_CLI_CLIENT_ID,
+    object_id="ad1101d0-0000-4000-8000-000000000005",
+    upn="admin@contoso.example",
+)
 
 IDENTITIES = {
     identity.name: identity
-    for identity in (SYSTEM_ASSIGNED, USER_ASSIGNED, SERVICE_PRINCIPAL, PERSON)
+    for identity in (SYSTEM_ASSIGNED, USER_ASSIGNED, SERVICE_PRINCIPAL, PERSON, ADMINISTRATOR)
 }
 
 

@@ -3,6 +3,8 @@
 import hmac
 import time
 
+from .az import PATH as AZ_PATH
+from .az import AzureCli
 from .conditions import Conditions
 from .identities import IDENTITIES, SYSTEM_ASSIGNED, Identity
 from .site import APP_SERVICE_PATH, IMDS_PATH
@@ -20,6 +22,7 @@ class ManagedIdentities:
         self._issuer = issuer
         self._conditions = conditions
         self._identity_header = identity_header
+        self._azure_cli = AzureCli(issuer, conditions)
 
     async def answer(self, request: Request) -> Response:
         """Answer a request at either endpoint."""
@@ -30,6 +33,8 @@ class ManagedIdentities:
         if request.path == IMDS_PATH:
             await self._conditions.befall("imds", client_id)
             return self._imds(request)
+        if request.path == AZ_PATH:
+            return await self._azure_cli.answer(request)
         raise Denial(Response({"error": "not_found"}, 404))
 
     def _app_service(self, request: Request) -> Response:

@@ -12,7 +12,7 @@ from .faults import Faults, TokenRequest
 from .identities import AUDIENCES, Kind, identity_named
 from .process import SupervisorProcess
 from .site import Site
-from .variables import Auth, Client, Compute, Scene, variables
+from .variables import Client, Compute, Method, Scene, variables
 
 # Seconds. Managed identities' tokens live for a day.
 _DAY = 86400.0
@@ -117,7 +117,7 @@ class Sandbox:
 
     def environ(
         self,
-        auth: Auth = "system-assigned",
+        auth: Method = "system-assigned",
         client: Client = "python",
         *,
         compute: Compute | None = None,
@@ -126,6 +126,8 @@ class Sandbox:
     ) -> dict[str, str]:
         """Return the variables that Service Connector and the platform would set.
 
+        `auth` may also be "developer": a person's own machine, whose PATH has an `az` that is
+        logged in as the person.
         `host` may be a name such as azpg.postgres.database.azure.com, which the certificate covers;
         `connection` is the name of a further Service Connector connection.
         """
@@ -156,8 +158,8 @@ class Sandbox:
     ) -> str:
         """Return a signed access token; it is not counted as a request.
 
-        `identity` is system-assigned, user-assigned, service-principal or person; `lifetime`, in
-        seconds, may be negative; `claims` replace the usual ones, and None removes one.
+        `identity` is system-assigned, user-assigned, service-principal, person or administrator;
+        `lifetime`, in seconds, may be negative; `claims` replace the usual ones, None removes one.
         """
         name = identity_named(identity).name
         token: str = self._ask("issue_token", name, audience, lifetime, claims or {})
@@ -173,6 +175,10 @@ class Sandbox:
     ) -> None:
         """Make a role for tokens with the usual grants; `kind` is service, user or group."""
         self._ask("create_role", name, object_id or identity_named(identity).object_id, kind)
+
+    def create_table(self, name: str, *, owner: str) -> None:
+        """Make a table with a sequence in schema public for a role, which is made as well."""
+        self._ask("create_table", name, owner)
 
     @property
     def _running(self) -> Site:

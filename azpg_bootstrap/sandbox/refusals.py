@@ -79,6 +79,14 @@ def no_encryption(user: str, database: str) -> Refusal:
     )
 
 
+def no_entry(user: str, database: str) -> Refusal:
+    """A login from an address that no firewall rule has."""
+    return Refusal(
+        f'no pg_hba.conf entry for host "127.0.0.1", user "{user}", database "{database}", '
+        "SSL encryption"
+    )
+
+
 def reserved_role(user: str, database: str) -> Refusal:
     """A login as a role the gateway has no way to check, the server's superuser above all."""
     return Refusal(

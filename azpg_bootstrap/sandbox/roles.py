@@ -2,20 +2,35 @@
 
 import secrets
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 from psycopg2 import sql
+from psycopg2.extensions import connection as Connection  # noqa: N812, the class is named so
 
 from . import refusals
 from .errors import SandboxError
-from .identities import PERSON, SERVICE_PRINCIPAL, SYSTEM_ASSIGNED, USER_ASSIGNED, Kind
+from .identities import (
+    ADMINISTRATOR,
+    PERSON,
+    SERVICE_PRINCIPAL,
+    SYSTEM_ASSIGNED,
+    USER_ASSIGNED,
+    Kind,
+)
+from .pgaadauth import (
+    ADMIN_GROUP,
+    ENTRA_GROUP,
+    INSTALL,
+    LABEL_OF,
+    TENANT,
+    parse_label,
+    tenant,
+)
 from .server import Server
 from .tokens import Claims
 
 DATABASE = "appdb"
 PASSWORD_ROLE = "app_password"  # noqa: S105, a name
-
-_ENTRA_GROUP = "azure_ad_user"
 
 # What Service Connector grants, and two things more, as the sandbox is for rehearsals:
 # CREATE on the schema for migrations, which on Azure an administrator has to grant by hand.
@@ -27,8 +42,17 @@ _GRANTS = (
 )
 
 # CREATEDB is the other one: `manage.py test` makes a database of its own.
-_CREATE_ENTRA = "CREATE ROLE {role} LOGIN CREATEDB IN ROLE {group}"
+_ALLOW_TESTS = "ALTER ROLE {role} CREATEDB"
 _CREATE_PASSWORD = "CREATE ROLE {role} LOGIN CREATEDB PASSWORD {password}"  # noqa: S105, a template
+
+_GROUPS = ("CREATE ROLE {group}", "CREATE ROLE {admins}")
+_CREATE_ENTRA = "SELECT pgaadauth_create_principal_with_oid(%s, %s, %s, %s, false)"
+_ROLE_EXISTS = "SELECT 1 FROM pg_roles WHERE rolname = %s"
+_CREATE_OWNER = "CREATE ROLE {role} ROLE {admins}"
+_CREATE_TABLE = (
+    "CREATE TABLE public.{table} (id bigserial PRIMARY KEY)",
+    "ALTER TABLE public.{table} OWNER TO {role}",
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +90,7 @@ _ENTRA_ROLES = (
     EntraRole("aad_sp", SERVICE_PRINCIPAL.object_id, "service"),
     EntraRole(PERSON.upn or "", PERSON.object_id, "user"),
 )
+_ADMINISTRATOR = EntraRole(ADMINISTRATOR.display_name, ADMINISTRATOR.object_id, "user")
 
 
 class Roles:
@@ -73,51 +98,69 @@ class Roles:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._entra: dict[str, EntraRole] = {}
+        self._registry: Connection | None = None
         self._others: set[str] = set()
 
     def create_defaults(self) -> str:
         """Make the database and the usual roles; return the password role's password."""
-        self._execute("postgres", "CREATE DATABASE {database}", "CREATE ROLE {group}")
+        self._execute("postgres", "CREATE DATABASE {database}", *_GROUPS)
+        self._registry = self._server.connect("postgres")
+        self._ask(TENANT, *tenant())
+        self._ask(INSTALL)
+        self._execute(DATABASE, "ALTER SCHEMA public OWNER TO {admins}")
         for role in _ENTRA_ROLES:
             self.create(role)
+        self.create(_ADMINISTRATOR, is_admin=True)
         password = secrets.token_urlsafe(24)
         statements = (_CREATE_PASSWORD, *_GRANTS)
         self._execute(DATABASE, *statements, role=PASSWORD_ROLE, password=password)
         return password
 
-    def create(self, role: EntraRole) -> None:
+    def create(self, role: EntraRole, *, is_admin: bool = False) -> None:
         """Make an Entra role with the usual grants."""
         if role.kind not in get_args(Kind):
             raise SandboxError(f"A role is of the kind {', '.join(get_args(Kind))}.")
-        self._execute(DATABASE, _CREATE_ENTRA, *_GRANTS, role=role.name)
-        self._entra[role.name] = role
+        self._ask(_CREATE_ENTRA, role.name, role.object_id, role.kind, is_admin)
+        self._execute(DATABASE, _ALLOW_TESTS, *_GRANTS, role=role.name)
+
+    def create_table(self, name: str, owner: str) -> None:
+        """Make a table that belongs to a role of its own, which administrators can act for."""
+        first = () if self._ask(_ROLE_EXISTS, owner) else (_CREATE_OWNER,)
+        self._execute(DATABASE, *first, *_CREATE_TABLE, role=owner, table=name)
 
     def entra(self, name: str) -> EntraRole | None:
-        """Return the Entra role of this name."""
-        return self._entra.get(name)
+        """Return the Entra role of this name, as its label has it now."""
+        if name in self._others:
+            return None
+        found = self._ask(LABEL_OF, name)
+        if not found:
+            return None
+        label = parse_label(found[0][0])
+        return EntraRole(name, label.object_id, label.kind)
 
     def exists(self, name: str) -> bool:
         """Whether the server has any role of this name; asks it only about names not yet seen."""
-        if name not in self._others and self._on_server(name):
+        if name not in self._others and self._ask(_ROLE_EXISTS, name):
             self._others.add(name)
         return name in self._others
 
-    def _on_server(self, name: str) -> bool:
-        connection = self._server.connect("postgres")
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [name])
-                return cursor.rowcount > 0
-        finally:
-            connection.close()
+    def _ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return the rows of a query in database postgres, whose connection is kept."""
+        assert self._registry  # noqa: S101, create_defaults comes first
+        with self._registry.cursor() as cursor:
+            cursor.execute(query, values or None)
+            return cursor.fetchall() if cursor.description else []
 
-    def _execute(self, database: str, *statements: str, role: str = "", password: str = "") -> None:
+    def _execute(
+        self, database: str, *statements: str, role: str = "", password: str = "", table: str = ""
+    ) -> None:
         names = {
             "database": sql.Identifier(DATABASE),
-            "group": sql.Identifier(_ENTRA_GROUP),
-            "role": sql.Identifier(role or _ENTRA_GROUP),
+            "group": sql.Identifier(ENTRA_GROUP),
+            "admins": sql.Identifier(ADMIN_GROUP),
+            "role": sql.Identifier(role or ENTRA_GROUP),
             "password": sql.Literal(password),
+            "table": sql.Identifier(table or DATABASE),
         }
         connection = self._server.connect(database)
         try:

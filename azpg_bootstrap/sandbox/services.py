@@ -10,7 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from .az import install
 from .certificates import make_certificates
+from .clock import put_off
 from .conditions import Conditions
 from .entra import Entra
 from .faults import Faults
@@ -40,12 +42,13 @@ class Services:
             Faults(token_lifetime=options["token_lifetime"], latency=options["token_latency"])
         )
         self._commands: dict[str, Callable[..., Any]] = {
-            "faults": self._conditions.change,
-            "reset": self._conditions.reset,
+            "faults": self._change,
+            "reset": self._reset,
             "counters": self._counters,
             "revoke_tokens": self._issuer.revoke,
             "issue_token": self._issue_token,
             "create_role": self._create_role,
+            "create_table": self._roles.create_table,
         }
 
     async def live(self) -> None:
@@ -62,15 +65,19 @@ class Services:
         gateway = Gateway(self._server.socket, context, self._issuer, self._roles, self._conditions)
         federated_token = self._home / "federated-token"
         federated_token.write_text(self._issuer.issue_federated())
+        identity_port = await _listen(Web(managed.answer).serve)
+        azure_cli = self._home / "azure-cli"
+        install(azure_cli, identity_port)
         return Site(
             port=await _listen(gateway.serve),
-            identity_port=await _listen(Web(managed.answer).serve),
+            identity_port=identity_port,
             authority_port=await _listen(Web(entra.answer).serve, context),
             database=DATABASE,
             superuser_dsn=self._server.dsn(DATABASE),
             ca_file=str(self._certificates.ca_file),
             ca_bundle=str(self._certificates.bundle_file),
             federated_token_file=str(federated_token),
+            azure_cli_folder=str(azure_cli),
             identity_header=header,
             client_secret=client_secret,
             password=self._roles.create_defaults(),
@@ -90,6 +97,17 @@ class Services:
             except Exception as error:
                 answer = {"error": f"{type(error).__name__}: {error}"}
             say(answer)
+
+    def _change(self, changes: Faults) -> None:
+        self._conditions.change(changes)
+        if "clock_skew" in changes:
+            put_off(self._server, DATABASE, changes["clock_skew"])
+
+    def _reset(self) -> None:
+        was_off = self._conditions.clock_skew
+        self._conditions.reset()
+        if was_off:
+            put_off(self._server, DATABASE, 0)
 
     def _counters(self) -> dict[str, object]:
         return {

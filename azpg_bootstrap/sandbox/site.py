@@ -20,6 +20,7 @@ class Site:
     ca_file: str
     ca_bundle: str
     federated_token_file: str
+    azure_cli_folder: str
     identity_header: str = field(repr=False)
     client_secret: str = field(repr=False)
     password: str = field(repr=False)

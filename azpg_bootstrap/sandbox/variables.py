@@ -1,15 +1,18 @@
 """The environment variables that Service Connector and the platform would set; pure."""
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote
 
-from .identities import SERVICE_PRINCIPAL, TENANT_ID, USER_ASSIGNED
+from .errors import SandboxError
+from .identities import PERSON, SERVICE_PRINCIPAL, TENANT_ID, USER_ASSIGNED
 from .site import APP_SERVICE_PATH, Site
 
 Auth = Literal[
     "system-assigned", "user-assigned", "workload-identity", "service-principal", "secret"
 ]
+Method = Auth | Literal["developer"]
 Client = Literal[
     "python", "django", "nodejs", "none", "go", "php", "ruby", "dotnet", "java", "springboot"
 ]
@@ -21,6 +24,7 @@ ROLES: dict[str, str] = {
     "workload-identity": "aad_user",
     "service-principal": "aad_sp",
     "secret": "app_password",
+    "developer": PERSON.upn or "",
 }
 
 # Service Connector's variables by client type, without their prefix, and its order of words.
@@ -76,7 +80,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 class Scene:
     """Which of the many ways to be connected is to be played."""
 
-    auth: Auth
+    auth: Method
     client: Client
     compute: Compute | None
     host: str
@@ -88,6 +92,8 @@ def variables(site: Site, scene: Scene) -> dict[str, str]:
     for kind, given in ((ROLES, scene.auth), (_BASE.keys() | {"springboot"}, scene.client)):
         if given not in kind:
             raise ValueError(f"{given!r} is none of: {', '.join(sorted(kind))}")
+    if scene.auth == "developer":
+        return _own_machine(site, scene) | _azure(site, scene)
     connected = _springboot(site, scene) if scene.client == "springboot" else _azure(site, scene)
     return connected | _platform(site, scene) | _network(site, scene)
 
@@ -182,6 +188,15 @@ def _platform(site: Site, scene: Scene) -> dict[str, str]:
         "IDENTITY_ENDPOINT": endpoint,
         "IDENTITY_HEADER": site.identity_header,
     }
+
+
+def _own_machine(site: Site, scene: Scene) -> dict[str, str]:
+    """What a person sets beside Service Connector's, to be found by name and not by guessing."""
+    if scene.client == "springboot":
+        raise SandboxError("Spring Boot's variables have no place for auth method developer.")
+    infix = f"{scene.connection.upper()}_" if scene.connection else ""
+    path = os.pathsep.join((site.azure_cli_folder, os.environ.get("PATH", os.defpath)))
+    return {f"AZURE_POSTGRESQL_{infix}AUTH": "developer", "PATH": path}
 
 
 _MARKERS: dict[str, dict[str, str]] = {

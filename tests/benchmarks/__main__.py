@@ -6,7 +6,7 @@ from importlib import import_module
 
 from .measure import HEADING
 
-MODULES = ("warm", "cold_start", "tokens")
+MODULES = ("warm", "cold_start", "tokens", "startup")
 
 
 def main() -> None:
