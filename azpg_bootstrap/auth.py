@@ -123,7 +123,8 @@ class Caller:
 def _provider_of(caller: Caller, scope: str, timeout: float) -> TokenProvider:
     source = type(caller.credential).__name__
     logger.info("tokens come from %s", source)
-    return TokenProvider(partial(_ask, caller.credential, scope), source=source, timeout=timeout)
+    fetch = partial(_fetch_by, caller.credential, scope, source)
+    return TokenProvider(fetch, source=source, timeout=timeout)
 
 
 def _issuer(identity: Identity) -> str:
@@ -147,11 +148,11 @@ def _fetch(identity: Identity, source: str) -> Token:
     return credentials.fetch(identity, source)
 
 
-def _ask(credential: TokenCredential, scope: str) -> Token:
+def _fetch_by(credential: TokenCredential, scope: str, source: str) -> Token:
     with forking.importing:
         from azpg_bootstrap import credentials  # noqa: PLC0415
 
-    return credentials.ask(credential, scope)
+    return credentials.fetch_by(credential, scope, source)
 
 
 def _after_fork_in_child() -> None:

@@ -73,7 +73,18 @@ def fetch(identity: Identity, source: str) -> Token:
             if wait is None or time.monotonic() + wait > deadline:
                 break
             time.sleep(wait)
-    raise _token_error(failures, session, source)
+    times = f", {len(failures)} times" if len(failures) > 1 else ""
+    reason = "" if session.is_unreachable else str(failures[-1])  # a second telling, with the URL
+    raise _token_error(source, session.outcome + times, reason, failures[-1])
+
+
+def fetch_by(credential: Any, scope: str, source: str) -> Token:
+    """Fetch a token from a caller's own credential, which has a patience of its own."""
+    try:
+        return ask(credential, scope)
+    except Exception as error:
+        failure = error
+    raise _token_error(source, "", str(failure), failure)
 
 
 def ask(credential: Any, scope: str) -> Token:
@@ -174,12 +185,9 @@ def _wait(session: Session, pause: float | None) -> float | None:
     return max(session.retry_after, pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
 
 
-def _token_error(failures: list[Exception], session: Session, source: str) -> TokenError:
-    failure = failures[-1]
-    words = str(failure)
-    is_clean = not JWT.search(words)
-    reason = " ".join(words.split())[:MAX_REASON] if is_clean and not session.is_unreachable else ""
-    outcome = session.outcome + (f", {len(failures)} times" if len(failures) > 1 else "")
+def _token_error(source: str, outcome: str, reason: str, failure: Exception) -> TokenError:
+    is_clean = not JWT.search(str(failure))
+    reason = " ".join(reason.split())[:MAX_REASON] if is_clean else ""
     facts = ": ".join(part for part in (f"no token from {source}", outcome, reason) if part)
     hint = hints.find(facts, token_hints.HINTS)
     error = TokenError(f"{facts}. {hint.advice}" if hint else facts)

@@ -5,8 +5,16 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from azpg_bootstrap.sandbox import Sandbox
+
+# A machine that is busy with something else is no fault of the code's.
+hypothesis_settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("unhurried")
 
 # Whatever could point a program at an identity, a server or a proxy other than the sandbox's.
 FOREIGN = (

@@ -133,6 +133,18 @@ def test_a_callers_own_credential(sandbox: Sandbox, monkeypatch: pytest.MonkeyPa
     assert sandbox.token_requests == 0
 
 
+def test_a_callers_own_credential_that_fails(sandbox: Sandbox) -> None:
+    class Failing:
+        def get_token(self, *_: str, **__: object) -> object:
+            raise OSError(f"not today, {sandbox.issue_token()}")
+
+    environ = {"AZURE_POSTGRESQL_CONNECTIONSTRING": "host=h dbname=d user=u"}
+    database = azpg.Database.from_env(environ=environ, credential=Failing())  # type: ignore[arg-type]
+    with pytest.raises(azpg.TokenError, match=r"^no token from Failing$") as caught:
+        database.password()
+    assert caught.value.__cause__ is None  # it has a token in it
+
+
 def test_a_credential_beside_a_password_is_a_contradiction() -> None:
     environ = {"AZURE_POSTGRESQL_CONNECTIONSTRING": "host=h dbname=d user=u password=hunter2"}
     with pytest.raises(azpg.ConfigError, match="AZURE_POSTGRESQL_PASSWORD is set"):
