@@ -6,6 +6,7 @@ for flexible servers, and the reports of users in public issue threads.
 """
 
 import re
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 
@@ -17,6 +18,10 @@ class Hint(NamedTuple):
     """Regular expressions, one of which is in the text."""
     advice: str
     new_token_may_help: bool = False
+    lasts: bool = False
+    """Time alone does not mend it."""
+    commands: tuple[str, ...] = ()
+    """What to run, for `azpg check` to fill in what it knows; the rest is left in <brackets>."""
 
 
 HINTS: Final = (
@@ -32,32 +37,40 @@ HINTS: Final = (
         ("does not have a valid audience",),
         "The token is for another service or cloud. Set AZURE_POSTGRESQL_SCOPE to the server's, "
         "such as https://ossrdbms-aad.database.windows.net/.default.",
+        lasts=True,
     ),
     Hint(
         "token-damaged",
         ("access token has invalid format",),
         "What was sent as a token is not one: cut off, quoted, or with a line break in it. Is a "
         "token in AZURE_POSTGRESQL_PASSWORD? Remove it; tokens are fetched when needed.",
+        lasts=True,
     ),
     Hint(
         "role-of-another-identity",
         ("oid mismatch",),
         "The role was made for another identity, or for one that has been deleted and made again. "
-        "Bind it to this one: drop the role and create it again with pgaadauth_create_principal"
-        "_with_oid, using the identity's object id, not its client id.",
+        "Bind it to this one by its object id, not its client id: as an Entra administrator label "
+        "the role anew, or drop it and create it with pgaadauth_create_principal_with_oid.",
         new_token_may_help=True,
+        lasts=True,
+        commands=("{bind_role}",),
     ),
     Hint(
         "app-token-for-a-persons-role",
         ("neither an AAD_AUTH_TOKENTYPE_APP_USER",),
         "The role is a person's, the token an application's. Log in as the role that was made for "
         "the application's identity: set AZURE_POSTGRESQL_USER.",
+        lasts=True,
+        commands=("{create_role}",),
     ),
     Hint(
         "persons-token-for-an-apps-role",
         ("cannot generate AAD_AUTH_TOKENTYPE_APP_USER",),
         "The role is an application's, the token a person's. Log in as your own role: set "
         "AZURE_POSTGRESQL_USER to your user principal name.",
+        lasts=True,
+        commands=("{create_role}",),
     ),
     Hint(
         "token-not-valid",
@@ -77,41 +90,68 @@ HINTS: Final = (
         "The server's certificate does not lead to a trusted root. Is something between this "
         "machine and the server, such as a proxy? A server with a root of its own needs "
         "AZURE_POSTGRESQL_SSLROOTCERT.",
+        lasts=True,
     ),
     Hint(
         "certificate-name",
         ("does not match host name",),
         "The server's certificate is for another name. Use the name in the certificate as "
         "AZURE_POSTGRESQL_HOST; AZURE_POSTGRESQL_HOSTADDR may tell its private address.",
+        lasts=True,
     ),
     Hint(
         "no-tls",
         ("no encryption", "SSL off", "server does not support SSL"),
         "The server wants TLS, and this connection had none, or the other way round. Set "
         "AZURE_POSTGRESQL_SSLMODE to verify-full or require.",
+        lasts=True,
     ),
     Hint(
         "firewall",
         ("no pg_hba.conf entry",),
         "The server lets nobody in from this address with this role and database. Add the address "
         "to the server's firewall rules, or connect through its private endpoint.",
+        commands=(
+            "az postgres flexible-server firewall-rule create --resource-group <group> "
+            "--server-name {server} --name <rule> --start-ip-address {address}",
+        ),
     ),
     Hint(
         "role-missing",
         ('role ".*" does not exist',),
         "The server has no such role; names are case-sensitive. Create one for this identity with "
         "pgaadauth_create_principal_with_oid, as an Entra administrator in database postgres.",
+        lasts=True,
+        commands=("{create_role}",),
     ),
     Hint(
         "database-missing",
         ('database ".*" does not exist',),
         "The server has no such database; names are case-sensitive.",
+        lasts=True,
+        commands=(
+            "az postgres flexible-server db create --resource-group <group> "
+            "--server-name {server} --name {database}",
+        ),
+    ),
+    Hint(
+        "login-not-allowed",
+        ("is not permitted to log in",),
+        "The role is there but may not log in. Its owner can run ALTER ROLE ... LOGIN.",
+        lasts=True,
+    ),
+    Hint(
+        "database-closed",
+        ("permission denied for database",),
+        "The role may not connect to this database. Its owner can run GRANT CONNECT ON DATABASE.",
+        lasts=True,
     ),
     Hint(
         "password-refused",
         ("password authentication failed",),
         "The password is wrong; or, if a token was sent, the role is not one that logs in with "
         "Entra, or the server has Entra authentication switched off.",
+        lasts=True,
     ),
     Hint(
         "permission-on-schema",
@@ -123,18 +163,26 @@ HINTS: Final = (
         "token-too-long-for-pgbouncer",
         ("client sent partial pkt",),
         "The token is longer than this PgBouncer accepts. Update it, or connect past it.",
+        lasts=True,
     ),
     Hint(
         "name-unknown",
         ("could not translate host name",),
         "The server's name cannot be resolved here. Check AZURE_POSTGRESQL_HOST; a server with a "
         "private endpoint is only known inside its virtual network.",
+        commands=("az postgres flexible-server list --query [].fullyQualifiedDomainName",),
     ),
     Hint(
         "unreachable",
-        ("timeout expired", "connection timed out", "connection refused", "no route to host"),
+        ("timeout expired", "timed out", "connection refused", "no route to host"),
         "Nothing answers there. Check the server's firewall rules and that it is not stopped; port "
         "6432 answers only where PgBouncer is enabled.",
+        commands=(
+            "az postgres flexible-server show --resource-group <group> --name {server} "
+            "--query state",
+            "az postgres flexible-server firewall-rule list --resource-group <group> "
+            "--server-name {server}",
+        ),
     ),
     Hint(
         "too-many-connections",
@@ -142,7 +190,6 @@ HINTS: Final = (
         "The server has no connection left. Use fewer workers or a pool, or enable PgBouncer.",
     ),
 )
-
 
 
 def find(text: str, hints: Iterable[Hint] = HINTS) -> Hint | None:
