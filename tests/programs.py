@@ -132,6 +132,19 @@ def administrator(sandbox: Sandbox) -> Iterator[Cursor]:
             yield cursor
 
 
+@contextmanager
+def tables(sandbox: Sandbox, script: str, role: str) -> Iterator[Cursor]:
+    """Make a sample's tables by its SQL, for a role with the rights that `azpg grants` gives."""
+    sql = (SAMPLES / script).read_text()
+    names = ", ".join(re.findall(r"CREATE TABLE (\w+)", sql))
+    with administrator(sandbox) as cursor:
+        cursor.execute(f"{sql}; GRANT SELECT, INSERT, UPDATE, DELETE ON {names} TO {role}")
+        try:
+            yield cursor
+        finally:
+            cursor.execute(f"DROP TABLE {names}")
+
+
 def answer(cursor: Cursor, query: str, *values: object) -> object:
     """Return the one value that a query asks for."""
     cursor.execute(query, values)

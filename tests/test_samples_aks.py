@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from images import build
-from programs import SAMPLES, administrator, answer, assert_logged, running, surroundings, until
+from programs import SAMPLES, answer, assert_logged, running, surroundings, tables, until
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from azpg_bootstrap.sandbox import Sandbox
@@ -65,11 +65,8 @@ def test_the_secret_has_the_variables_that_a_pod_gets(sandbox: Sandbox) -> None:
 @pytest.fixture
 def jobs(sandbox: Sandbox) -> Iterator[Cursor]:
     sandbox.faults(token_lifetime=TOKEN_LIFETIME)
-    with administrator(sandbox) as cursor:
-        cursor.execute("CREATE TABLE jobs (id serial PRIMARY KEY, task text)")
-        cursor.execute("GRANT ALL ON jobs TO aad_user")
+    with tables(sandbox, "aks_workload_identity/jobs.sql", "aad_user") as cursor:
         yield cursor
-        cursor.execute("DROP TABLE jobs")
 
 
 def test_workers_share_the_jobs_and_outlive_their_token(

@@ -3,10 +3,11 @@
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from programs import administrator, answer, assert_logged, running, sample, surroundings
+from programs import administrator, answer, assert_logged, running, sample, surroundings, tables
 
 from azpg_bootstrap.sandbox import Sandbox
 
@@ -32,9 +33,10 @@ EARLY = "import azpg_bootstrap\nazpg_bootstrap.Database, azpg_bootstrap.connect\
 
 
 @pytest.fixture
-def short_lived(sandbox: Sandbox) -> Sandbox:
+def short_lived(sandbox: Sandbox) -> Iterator[Sandbox]:
     sandbox.faults(token_lifetime=TOKEN_LIFETIME)
-    return sandbox
+    with tables(sandbox, "functions_http/visits.sql", "aad_system"):
+        yield sandbox
 
 
 def variables(sandbox: Sandbox) -> dict[str, str]:

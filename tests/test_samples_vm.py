@@ -14,6 +14,7 @@ from programs import (
     running,
     sample,
     surroundings,
+    tables,
     until,
 )
 
@@ -26,24 +27,17 @@ TOKEN_LIFETIME = 2.0
 SALES = 30_000
 """Rows, one of each amount from 1 on; more than the job reads at a time."""
 
-ROLE = "aad_user"
-
-TABLES = f"""
-    CREATE TABLE sales (day date, amount numeric);
-    CREATE TABLE report (day date, total numeric);
-    GRANT ALL ON sales, report TO {ROLE};
-    ALTER TABLE report OWNER TO {ROLE};
-    INSERT INTO sales SELECT '2026-01-01'::date + n % 3, n FROM generate_series(1, {SALES}) AS n;
+FILL = f"""
+    INSERT INTO sales SELECT '2026-01-01'::date + n % 3, n FROM generate_series(1, {SALES}) AS n
 """
 
 
 @pytest.fixture
 def short_lived(sandbox: Sandbox) -> Iterator[Sandbox]:
     sandbox.faults(token_lifetime=TOKEN_LIFETIME)
-    with administrator(sandbox) as cursor:
-        cursor.execute(TABLES)
+    with tables(sandbox, "vm_script/tables.sql", "aad_user") as cursor:
+        cursor.execute(FILL)
         yield sandbox
-        cursor.execute("DROP TABLE sales, report")
 
 
 def test_a_batch_that_outlives_its_token(short_lived: Sandbox, tmp_path: Path) -> None:

@@ -33,9 +33,7 @@ def connected() -> Connection:
             return connection
     except (psycopg2.OperationalError, psycopg2.InterfaceError):
         logging.info("the connection has died")
-    threads.connection = database.connect()
-    with threads.connection as connection, connection.cursor() as cursor:
-        cursor.execute("CREATE TABLE IF NOT EXISTS visits (made timestamptz DEFAULT now())")
+    threads.connection = connection = database.connect()
     return connection
 
 
