@@ -2,7 +2,8 @@
 
 The texts are Azure's own, in the two wordings that are around, PostgreSQL's and libpq's; each is
 matched by a piece of it, in any case. Sources: Microsoft's documentation on Entra authentication
-for flexible servers, and the reports of users in public issue threads.
+for flexible servers, and the reports of users in public issue threads. Commands are those of Azure
+CLI 2.86 and newer, in which --name stopped to mean the server where --server-name does.
 """
 
 import re

@@ -117,7 +117,7 @@ SITUATIONS: list[Situation] = [
         situations.foreign_client_id,
         "token",
         "no token",
-        "az webapp identity assign --resource-group <group> --name azpg-demo",
+        "az webapp identity assign --resource-group <group> --name azpg-demo --identities <",
     ),
     (situations.foreign_client_id_on_a_machine, "token", "no token", "az vm identity assign"),
     (
@@ -290,6 +290,20 @@ def test_what_is_wrong_explains_itself(
 
 def test_there_are_many_situations() -> None:
     assert len(SITUATIONS) >= 25
+
+
+def test_what_only_shows_later_is_configuration_too(
+    world: World, check: Callable[..., Report]
+) -> None:
+    world.enter()
+    world.put(CONNECT_TIMEOUT="soon")
+    report = check()
+    assert (report.code, report.last["step"]) == (Exit.CONFIG, "tcp")
+    assert report.last["text"] == "connect_timeout is no number of seconds"
+    world.remove("AZURE_POSTGRESQL_USER")
+    report = check()
+    assert (report.code, report.last["step"]) == (Exit.CONFIG, "token")
+    assert "AZURE_POSTGRESQL_USER is missing, and the token of" in report.last["text"]
 
 
 def test_an_unknown_connection(world: World, check: Callable[..., Report]) -> None:

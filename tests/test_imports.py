@@ -54,6 +54,7 @@ def test_commands_do_not_load_each_other() -> None:
     assert {name for name in loaded if name.startswith("azpg_bootstrap.commands.")} == {
         "azpg_bootstrap.commands.exits"
     }
+    assert not any(name.startswith("azpg_bootstrap.sandbox") for name in loaded)
 
 
 def test_only_drivers_and_the_parser_import_drivers() -> None:

@@ -91,11 +91,13 @@ def compute(walk: Walk) -> Finding:
 def token(walk: Walk) -> Finding:
     """Fetch a token and say what is in it."""
     if walk.database.auth_method is AuthMethod.SECRET:
+        walk.params = walk.database.params()
         return Finding("none: this connection logs in with a password")
     source = token_provider(walk.settings).source
     began = time.perf_counter()
     walk.token = walk.database.password()
     took = time.perf_counter() - began
+    walk.params = walk.database.params()  # where no user is configured the token has to name one
     found = claims(walk.token)
     left = found.get("exp", 0) - walk.clock()
     data = {"seconds": round(took, 3), "source": source, "expires_in": round(left)} | {

@@ -26,11 +26,20 @@ ELSEWHERE: Final = "a virtual machine, or a machine of your own"
 
 ENDPOINTS: Final = ("IDENTITY_ENDPOINT", "MSI_ENDPOINT", "AZURE_POD_IDENTITY_AUTHORITY_HOST")
 
+
+class Assign(NamedTuple):
+    """The command that gives a service an identity, its own or one that exists by itself."""
+
+    command: str
+    system: str
+    user: str
+
+
 ASSIGN: Final = {
-    "Azure Functions": "az functionapp identity assign --resource-group <group> --name {app}",
-    "App Service": "az webapp identity assign --resource-group <group> --name {app}",
-    "Container Apps": "az containerapp identity assign --resource-group <group> --name {app}",
-    ELSEWHERE: "az vm identity assign --resource-group <group> --name <machine>",
+    "Azure Functions": Assign("functionapp", "", " --identities"),
+    "App Service": Assign("webapp", "", " --identities"),
+    "Container Apps": Assign("containerapp", " --system-assigned", " --user-assigned"),
+    ELSEWHERE: Assign("vm", "", " --identities"),
 }
 """How a service gets an identity; AKS and others get theirs otherwise."""
 
@@ -60,8 +69,11 @@ class Compute(NamedTuple):
         """Whether this session shows a text in place of the endpoint."""
         return self.endpoint is not None and self.endpoint.startswith(HIDDEN)
 
-    @property
-    def assign_identity(self) -> str:
-        """The command that gives this app an identity; --identities names a user-assigned one."""
-        command = ASSIGN.get(self.service, "az identity list --resource-group <group>")
-        return command.format(app=shlex.quote(self.app or "<app>"))
+    def assign_identity(self, *, is_system: bool) -> str:
+        """Return the command that gives this app its own identity, or one that exists by itself."""
+        assign = ASSIGN.get(self.service)
+        if assign is None:
+            return "az identity list --resource-group <group>"
+        app = shlex.quote(self.app) if self.app else "<name>"
+        which = assign.system if is_system else f"{assign.user} <resource id of the identity>"
+        return f"az {assign.command} identity assign --resource-group <group> --name {app}{which}"

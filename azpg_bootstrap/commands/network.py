@@ -10,6 +10,7 @@ import ipaddress
 import socket
 import ssl
 import time
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import certifi
@@ -18,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from azpg_bootstrap.commands.exits import Exit, Failure
 from azpg_bootstrap.commands.finding import Finding, State
-from azpg_bootstrap.commands.walk import Walk
+from azpg_bootstrap.commands.walk import Address, Walk
 
 SSL_REQUEST: Final = (8).to_bytes(4) + (80877103).to_bytes(4)
 """The protocol's request to speak TLS: its length, and the code that stands for a version."""
@@ -37,29 +38,33 @@ class Certificate(NamedTuple):
 
 
 def dns(walk: Walk) -> Finding:
-    """Resolve the server's name."""
-    params = walk.params = walk.database.params()
-    hosts, ports = str(params["host"]).split(","), str(params["port"]).split(",")
-    ports = ports * len(hosts) if len(ports) == 1 else ports
-    given = str(params["hostaddr"]).split(",") if "hostaddr" in params else hosts
-    if any(host.startswith(("/", "@")) for host in given):
+    """Resolve the server's names."""
+    params = walk.params
+    if any(name.startswith(("/", "@")) for name in str(params["host"]).split(",")):
         return Finding("a Unix socket, which has no address")
     error: Exception | None = None
-    for host, port in zip(given, ports, strict=False):
+    for host, target in _targets(params):
         try:
-            found = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
+            found = socket.getaddrinfo(target, int(params["port"]), type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as failed:  # UnicodeError: a label that IDNA cannot encode
             error = failed
         else:
-            walk.addresses += [(str(each[4][0]), int(port)) for each in found]
+            walk.addresses += [Address(host, *each[4][:2]) for each in found]
     if not walk.addresses:
         raise Failure(
-            f'could not translate host name "{given[0]}" to address: {error}', code=Exit.SERVER
+            f'could not translate host name "{params["host"]}" to address: {error}',
+            code=Exit.SERVER,
         )
-    names = list(dict.fromkeys(address for address, _ in walk.addresses))
-    described = ", ".join(f"{name} ({reach(name)})" for name in names)
+    found_at = {address.ip: reach(address.ip) for address in walk.addresses}
+    described = ", ".join(f"{ip} ({where})" for ip, where in found_at.items())
     how = "given by hostaddr" if "hostaddr" in params else params["host"]
-    return Finding(f"{how}: {described}", data={name: reach(name) for name in names})
+    return Finding(f"{how}: {described}", data=found_at)
+
+
+def _targets(params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Return each host with what is to be resolved for it; libpq takes lists, with commas."""
+    hosts = str(params["host"]).split(",")
+    return zip(hosts, str(params.get("hostaddr", params["host"])).split(","), strict=False)
 
 
 def reach(address: str) -> str:
@@ -85,12 +90,11 @@ def tcp(walk: Walk) -> Finding:
         took = time.perf_counter() - began
         walk.addresses = [address]
         return Finding(
-            f"{address[0]} port {address[1]} in {1000 * took:.0f} ms",
-            data={"address": address[0], "port": address[1], "seconds": round(took, 4)},
+            f"{address.ip} port {address.port} in {1000 * took:.0f} ms",
+            data={"address": address.ip, "port": address.port, "seconds": round(took, 4)},
         )
-    raise Failure(
-        f"{walk.addresses[0][0]} port {walk.addresses[0][1]}: {error}", code=Exit.SERVER
-    ) from error
+    first = walk.addresses[0]
+    raise Failure(f"{first.ip} port {first.port}: {error}", code=Exit.SERVER) from error
 
 
 def tls(walk: Walk) -> Finding:
@@ -143,16 +147,16 @@ def _context(params: Any) -> ssl.SSLContext:
 
 
 def _handshake(walk: Walk, context: ssl.SSLContext) -> Certificate:
-    host = str(walk.params["host"]).partition(",")[0]
+    address = walk.addresses[0]
     try:
-        with _dial(walk.addresses[0], walk) as plain:
+        with _dial(address, walk) as plain:
             plain.sendall(SSL_REQUEST)
             answer = plain.recv(1)
             if answer == b"N":
                 raise Failure("the server does not support SSL", code=Exit.SERVER)
             if answer != b"S":
                 raise Failure("what answers there is no PostgreSQL server", code=Exit.SERVER)
-            with context.wrap_socket(plain, server_hostname=host) as secure:
+            with context.wrap_socket(plain, server_hostname=address.host) as secure:
                 return _described(secure)
     except ssl.SSLCertVerificationError:
         raise
@@ -173,7 +177,11 @@ def _name(name: x509.Name) -> str:
     return str(common[0].value) if common else name.rfc4514_string() or "nobody"
 
 
-def _dial(address: tuple[str, int], walk: Walk) -> socket.socket:
-    connection = socket.create_connection(address, float(walk.params["connect_timeout"]))
-    connection.settimeout(float(walk.params["connect_timeout"]))
+def _dial(address: Address, walk: Walk) -> socket.socket:
+    try:
+        patience = float(walk.params["connect_timeout"]) or None  # to libpq 0 means for ever
+    except ValueError:
+        raise Failure("connect_timeout is no number of seconds", code=Exit.CONFIG) from None
+    connection = socket.create_connection((address.ip, address.port), patience)
+    connection.settimeout(patience)
     return connection

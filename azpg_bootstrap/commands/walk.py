@@ -6,13 +6,14 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from azpg_bootstrap import hints, token_hints
 from azpg_bootstrap.commands.compute import Compute
 from azpg_bootstrap.commands.exits import Failure
 from azpg_bootstrap.commands.role import Principal, principal_of
 from azpg_bootstrap.errors import AzpgError, TokenError
+from azpg_bootstrap.methods import AuthMethod
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Psycopg2Connection  # noqa: N812
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
 
 # The client's address as the server saw it, in PostgreSQL's own message.
 ADDRESS: Final = re.compile(r'pg_hba\.conf \w+ (?:connection )?for host "([^"]+)"')
+
+
+class Address(NamedTuple):
+    """Where a server may be, and by which name it was looked up."""
+
+    host: str
+    ip: str
+    port: int
 
 
 class Walk:
@@ -44,7 +53,7 @@ class Walk:
         self.compute = Compute.of(environ)
         self.clock = clock
         """Tells seconds since the epoch."""
-        self.addresses: list[tuple[str, int]] = []
+        self.addresses: list[Address] = []
         """Where the server may be, in the order in which they are tried."""
 
     def close(self) -> None:
@@ -79,7 +88,8 @@ class Walk:
             "address": address[1] if address else None,
         }
         words = {name: shlex.quote(value) for name, value in known.items() if value}
-        words["assign_identity"] = self.compute.assign_identity
+        is_system = self.database.auth_method is AuthMethod.SYSTEM_ASSIGNED
+        words["assign_identity"] = self.compute.assign_identity(is_system=is_system)
         principal = self.principal() if self.token else None
         if principal:
             words |= {"create_role": principal.create(), "bind_role": principal.bind()}
