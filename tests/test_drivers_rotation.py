@@ -46,10 +46,8 @@ def open_one():
     if len(kept) < {kept}:
         kept.append(wrapper)
     else:
-        raw = wrapper.connection
+        wrapper.connection.close()  # or else a pool would hand it out again
         wrapper.close()
-        if getattr(raw, "_pool", None):  # it lies in the pool: the next one shall be new
-            wrapper.pool.drain()
 
 while time.monotonic() < deadline:
     open_one()

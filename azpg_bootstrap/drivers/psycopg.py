@@ -42,7 +42,7 @@ def psycopg_connect(
 
 @overload
 def psycopg_connect(
-    database: Database | None = None, /, **keywords: Any
+    database: Database | None = None, /, *, row_factory: None = None, **keywords: Any
 ) -> Connection[TupleRow]: ...
 
 
@@ -66,7 +66,7 @@ async def psycopg_aconnect(
 
 @overload
 async def psycopg_aconnect(
-    database: Database | None = None, /, **keywords: Any
+    database: Database | None = None, /, *, row_factory: None = None, **keywords: Any
 ) -> AsyncConnection[TupleRow]: ...
 
 
