@@ -9,10 +9,12 @@ import shutil
 import site
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from programs import surroundings
 
 
 @dataclass
@@ -28,6 +30,12 @@ class Image:
     @property
     def python(self) -> Path:
         return self.root / "venv" / "bin" / "python"
+
+    def surroundings(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment of a container, which knows nothing of the tests' own."""
+        environ = surroundings(self.environ | dict(variables), str(self.python))
+        del environ["PYTHONPATH"]
+        return environ
 
 
 def build(context: Path, root: Path) -> Image:

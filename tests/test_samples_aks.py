@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from images import build
-from programs import SAMPLES, answer, assert_logged, running, surroundings, tables, until
+from programs import SAMPLES, answer, assert_logged, running, tables, until
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from azpg_bootstrap.sandbox import Sandbox
@@ -74,7 +74,7 @@ def test_workers_share_the_jobs_and_outlive_their_token(
 ) -> None:
     image = build(SAMPLE, tmp_path)
     variables = sandbox.environ("workload-identity", "none", compute="aks")
-    pod = image.command, image.workdir, surroundings(variables, str(image.python))
+    pod = image.command, image.workdir, image.surroundings(variables)
     with running(*pod) as one, running(*pod) as other:
         workers = (one, other)
         for worker in workers:

@@ -19,7 +19,6 @@ from programs import (
     answer,
     assert_logged,
     running,
-    surroundings,
     until,
 )
 
@@ -57,8 +56,7 @@ def started(image: Image, sandbox: Sandbox) -> Iterator[Replica]:
     variables = sandbox.environ("user-assigned", "python", compute="container-apps")
     # As `docker run --env` would: a free port, where nobody else can reach it.
     local = {"UVICORN_HOST": "127.0.0.1", "UVICORN_PORT": "0"}
-    environ = surroundings(image.environ | local | variables, str(image.python))
-    with running(image.command, image.workdir, environ) as program:
+    with running(image.command, image.workdir, image.surroundings(local | variables)) as program:
         at = program.wait_for(r"Uvicorn running on (http://\S+)")[1]
         with httpx.Client(base_url=at, timeout=30) as client:
             yield Replica(program, client)
