@@ -12,6 +12,7 @@ import pytest
 
 import azpg_bootstrap as azpg
 from azpg_bootstrap import credentials
+from azpg_bootstrap.claims import claims
 from azpg_bootstrap.sandbox import Sandbox
 
 SCENES = {
@@ -85,6 +86,14 @@ def test_what_no_waiting_mends_is_told_at_once(sandbox: Sandbox, database: azpg.
 def test_junk_is_no_token(sandbox: Sandbox, database: azpg.Database) -> None:
     sandbox.faults(junk=True)
     assert ": HTTP 200" in str(failure(database))
+
+
+def test_a_token_ends_when_it_says_itself(sandbox: Sandbox, database: azpg.Database) -> None:
+    sandbox.faults(token_lifetime=100)
+    assert database._tokens
+    token = database._tokens.get()
+    assert token.expires_on == claims(token.value)["exp"]
+    assert 90 < token.life <= 100
 
 
 def test_retry_after_is_honoured(sandbox: Sandbox, database: azpg.Database) -> None:

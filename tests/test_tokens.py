@@ -134,7 +134,9 @@ def test_a_cancelled_coroutine_cancels_nobody_else(provider: TokenProvider, issu
     assert asyncio.run(main()).value == "token 1"
 
 
-def test_a_loop_that_ends_early_is_no_trouble(provider: TokenProvider, issuer: Issuer) -> None:
+def test_a_loop_that_ends_early_is_no_trouble(
+    provider: TokenProvider, issuer: Issuer, caplog: pytest.LogCaptureFixture
+) -> None:
     issuer.open.clear()
 
     async def main() -> None:
@@ -145,6 +147,8 @@ def test_a_loop_that_ends_early_is_no_trouble(provider: TokenProvider, issuer: I
     asyncio.run(main())
     issuer.open.set()
     assert provider.get().value == "token 1"
+    until(no_thread_is_fetching)
+    assert not caplog.records
 
 
 def test_stale_is_served_at_once_and_renewed_behind(
@@ -200,11 +204,15 @@ def test_an_outage_is_not_felt_while_the_token_is_good(
     until(lambda: provider.get().value != "token 1")
 
 
+@pytest.mark.parametrize(
+    "told", [ValueError("no identity"), TokenError("no token from the issuer: no identity")]
+)
 def test_without_a_good_token_each_caller_gets_its_own_error(
-    provider: TokenProvider, issuer: Issuer
+    provider: TokenProvider, issuer: Issuer, told: Exception
 ) -> None:
-    cause = ValueError("no identity")
-    issuer.fails = cause
+    cause = told if isinstance(told, ValueError) else OSError("down")
+    told.__cause__ = None if told is cause else cause
+    issuer.fails = told
     issuer.open.clear()
     threading.Timer(0.05, issuer.open.set).start()
     errors = in_threads(8, provider.get)
