@@ -8,7 +8,7 @@ from programs import SAMPLES
 
 from azpg_bootstrap.cli import main
 
-NAMES = sorted(folder.name for folder in SAMPLES.iterdir() if folder.is_dir())
+NAMES = sorted(folder.name for folder in SAMPLES.glob("[a-z]*") if folder.is_dir())
 
 TO_READ = 300
 """Lines that are read in one sitting, all files but the README's together."""
