@@ -1,6 +1,7 @@
 # Everything happens in a virtual environment of its own; PYTHON may name another Python 3.11+.
 PYTHON ?= python3
 VENV ?= .venv
+USABLE := $(VENV)/.usable
 READY := $(VENV)/.ready
 
 # Two workers: the tests wait for processes more than they compute, and share few cores in CI.
@@ -8,7 +9,7 @@ WORKERS ?= 2
 
 .PHONY: demo test lint bench matrix django-suite clean
 
-demo: $(READY)
+demo: $(USABLE)
 	$(VENV)/bin/azpg demo
 
 test: $(READY)
@@ -34,9 +35,13 @@ django-suite: $(READY)
 clean:
 	rm -rf $(VENV) .nox .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-# pip learnt to install dependency groups with 25.1.
-$(READY): pyproject.toml
+$(USABLE): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(VENV)/bin/python -m pip install --quiet --editable . --group dev
+	$(VENV)/bin/python -m pip install --quiet --editable ".[django,sandbox]"
+	touch $(USABLE)
+
+# pip learnt to install dependency groups with 25.1.
+$(READY): $(USABLE)
+	$(VENV)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(VENV)/bin/python -m pip install --quiet --group dev
 	touch $(READY)

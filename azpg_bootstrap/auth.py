@@ -81,6 +81,15 @@ def token_provider(profile: Profile, credential: TokenCredential | None = None) 
         return _provider(identify(profile))
 
 
+def load(method: AuthMethod) -> None:
+    """Import what fetching takes, here and now: beside another thread's imports it takes longer."""
+    with forking.importing:
+        from azpg_bootstrap import credentials  # noqa: F401, PLC0415 - slow to import
+
+        if method in {AuthMethod.SYSTEM_ASSIGNED, AuthMethod.USER_ASSIGNED}:
+            from azpg_bootstrap import managed_identity  # noqa: F401, PLC0415
+
+
 def identify(profile: Profile) -> Identity:
     """Return the identity that a profile means in the environment as it is now."""
     method = choose(profile)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import certifi
 
 from azpg_bootstrap import clouds, hints
-from azpg_bootstrap.auth import token_provider
+from azpg_bootstrap.auth import load, token_provider
 from azpg_bootstrap.claims import user_name
 from azpg_bootstrap.dsn import is_keyword
 from azpg_bootstrap.errors import AzpgError, ConfigError
@@ -153,8 +153,13 @@ class Database:
         return (await self._tokens.aget()).value if self._tokens else self._secret()
 
     def prefetch(self) -> None:
-        """Begin to fetch the token in the background, if it takes one. Never raises."""
+        """Begin to fetch the token in the background, if it takes one. Never raises.
+
+        The first call takes a tenth of a second for imports, so that the request leaves at once
+        and need not wait its turn among those of the program.
+        """
         if self._tokens:
+            load(self.auth_method)
             self._tokens.prefetch()
 
     def attempts(self, password: str | None = None) -> Iterator[Attempt]:
