@@ -134,7 +134,8 @@ def test_a_pool_closes_reopens_checks_and_changes_its_time_zone(
         "connection.close()\n"
         "found.append(zone())\n"
         # As in Django's own engine, a pool keeps to the database that it was made for.
-        "connection.close(); connection.settings_dict['NAME'] = 'missing'; connection.pool.drain()\n"
+        "connection.close(); connection.settings_dict['NAME'] = 'missing'\n"
+        "connection.pool.drain()\n"
         "found.append(connection.cursor().execute('SELECT current_database()').fetchone()[0])\n"
         "connection.close(); connection.close_pool()",
     )
