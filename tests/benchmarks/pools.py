@@ -17,7 +17,7 @@ from .measure import Row, Run, in_turn
 REQUESTS = 300
 """Requests or checkouts of a run: enough that a run takes a good part of a second."""
 
-ROUNDS = 41
+ROUNDS = 21
 
 TOKEN_LIFETIME = 3.0
 """Seconds: tokens are renewed all the while."""
