@@ -1,6 +1,7 @@
 """Fixtures shared by all tests: a clean environment and one sandbox per worker process."""
 
 import os
+import signal
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -9,6 +10,10 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from azpg_bootstrap.sandbox import Sandbox
+
+# A shell ignores SIGINT for what it runs in the background, and so would every program below that:
+# the tests that send one need it to be heard.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A machine that is busy with something else is no fault of the code's.
 hypothesis_settings.register_profile(
