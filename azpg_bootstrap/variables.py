@@ -118,9 +118,10 @@ def app_name(environ: Mapping[str, str]) -> str | None:
 def _names(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name in environ:
         upper = name.upper()
-        for decoration in APP_SERVICE_PREFIXES:
-            upper = upper.removeprefix(decoration)
-        yield upper, name
+        if PREFIX in upper:  # the others are many, and this runs at each connection
+            for decoration in APP_SERVICE_PREFIXES:
+                upper = upper.removeprefix(decoration)
+            yield upper, name
 
 
 def _is_ours(part: str) -> bool:
