@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from azpg_bootstrap.database import Database, connect
+    from azpg_bootstrap.database import Database, connect, prefetch
     from azpg_bootstrap.drivers import (
         asyncpg_connect,
         asyncpg_pool,
@@ -45,6 +45,7 @@ __all__ = [
     "connect",
     "load_settings",
     "pg_environ",
+    "prefetch",
     "psycopg2_connect",
     "psycopg_aconnect",
     "psycopg_apool",
@@ -70,6 +71,7 @@ _HOMES = {
     "connect": "database",
     "load_settings": "settings",
     "pg_environ": "environment",
+    "prefetch": "database",
     "psycopg2_connect": "drivers",
     "psycopg_aconnect": "drivers",
     "psycopg_apool": "drivers",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -237,6 +238,15 @@ class Attempt:
         hint = hints.add_note(error)
         may_help = hint is not None and hint.new_token_may_help
         return may_help and not self._is_last and self._database.refused(self._sent)
+
+
+def prefetch(connection: str | None = None, *, environ: Mapping[str, str] = os.environ) -> None:
+    """Begin to fetch the token that `connect()` will need; see `Database.prefetch`.
+
+    Meant for the first line of a program. Never raises: what is wrong, `connect()` will say.
+    """
+    with suppress(ConfigError):
+        Database.from_env(connection, environ=environ).prefetch()
 
 
 def connect(

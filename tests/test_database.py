@@ -168,6 +168,16 @@ def test_prefetch(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, own_identit
     database(PASSWORD="x").prefetch()
 
 
+def test_prefetch_at_the_first_line(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, own_identity: None
+) -> None:
+    azpg.prefetch()  # there is nothing to connect to, and no error
+    enter(monkeypatch, sandbox.environ())
+    azpg.prefetch()
+    azpg.connect().close()
+    assert sandbox.token_requests == 1
+
+
 def test_repr_fits_a_log() -> None:
     assert repr(database()) == (f"<Database u@{HOST}:5432/d system-assigned sslmode=verify-full>")
     assert "hunter2" not in repr(database(PASSWORD="hunter2", SSLPASSWORD="hunter2"))

@@ -59,6 +59,8 @@ with connection.cursor() as cursor:
 
 DJANGO_OURS = DJANGO % '{"ENGINE": "django_backend"}'
 
+DJANGO_PREFETCHED = f"import azpg_bootstrap as azpg\nazpg.prefetch()\n{DJANGO_OURS}"
+
 DJANGO_STOCK = (
     DJANGO
     % """{
@@ -103,6 +105,13 @@ def rows() -> Iterator[Row]:
                 rounds=ROUNDS,
                 aim=aim,
             )
+        yield in_turn(
+            "the same, azpg.prefetch() in settings.py",
+            program(DJANGO_PREFETCHED, django),
+            program(DJANGO_STOCK, stock),
+            rounds=ROUNDS,
+            aim="1.6",
+        )
 
 
 def _stock(sandbox: Sandbox) -> dict[str, str]:
