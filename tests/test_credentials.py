@@ -230,4 +230,4 @@ def test_no_socket_outlives_the_question(sandbox: Sandbox, monkeypatch: pytest.M
     for thread in threading.enumerate():
         if thread.name == "azpg-token":
             thread.join()
-    assert len([*DESCRIPTORS.iterdir()]) == before
+    assert len([*DESCRIPTORS.iterdir()]) <= before  # an earlier test's may go meanwhile
