@@ -7,27 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
+from command_line import AZPG, azpg
 
 from azpg_bootstrap.cli import main
 from azpg_bootstrap.commands import demo, env
 from azpg_bootstrap.commands.exits import Exit
 from azpg_bootstrap.sandbox import Sandbox
-
-AZPG = [sys.executable, "-m", "azpg_bootstrap"]
-
-
-def azpg(*arguments: str, code: int = 0, **environ: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [*AZPG, *arguments],
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
 
 
 def test_demo_shows_each_method_both_ways() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import azpg
 
 from azpg_bootstrap.claims import claims
 from azpg_bootstrap.cli import main
@@ -19,23 +20,8 @@ from azpg_bootstrap.sandbox import Sandbox
 from azpg_bootstrap.sandbox.binaries import find_binaries
 from azpg_bootstrap.variables import VARIABLES
 
-AZPG = [sys.executable, "-m", "azpg_bootstrap"]
 JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+\n?")
 NASTY = "p a's\"s$HOME`x`\\;é"
-
-
-def azpg(*arguments: str, code: int = 0, **environ: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [*AZPG, *arguments],
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
 
 
 def enter(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]) -> None:
