@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
+from programs import administrator, answer
 
 from azpg_bootstrap.sandbox import Sandbox
 
@@ -27,6 +28,10 @@ FOREIGN = (
     "CUSTOMCONNSTR_", "WEBSITE_", "CONTAINER_APP_", "FUNCTIONS_", "REQUESTS_CA_BUNDLE",
     "CURL_CA_BUNDLE", "SSL_CERT", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "DJANGO_",
 )  # fmt: skip
+
+TABLES = """
+SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables WHERE schemaname = 'public'
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +56,13 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture(autouse=True)
 def healthy_sandbox(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Undo what a test told the shared sandbox to do wrong."""
+    """Undo what a test told the shared sandbox to do wrong, and drop the tables it left."""
     yield
-    if "sandbox" in request.fixturenames:
-        request.getfixturevalue("sandbox").reset()
+    if "sandbox" not in request.fixturenames:
+        return
+    sandbox = request.getfixturevalue("sandbox")
+    sandbox.reset()
+    # `azpg grants` speaks of all tables: one role's would stop another role in some later test.
+    with administrator(sandbox) as cursor:
+        if left := answer(cursor, TABLES):
+            cursor.execute(f"DROP TABLE {left} CASCADE")

@@ -37,8 +37,10 @@ def test_migrate_and_test(sandbox: Sandbox, project: Path, driver: dict[str, str
     assert "Applying shop.0001_initial... OK" in manage(project, environ, "migrate")
     assert "Ran 2 tests" in manage(project, environ, "test")
     assert "Ran 2 tests" in manage(project, environ, "test", "--parallel", "2", "--keepdb")
-    manage(project, environ, "test", "--noinput")
-    manage(project, environ, "migrate", "shop", "zero")
+    manage(project, environ, "test", "--parallel", "2", "--noinput")
+    assert "Unapplying shop.0001_initial... OK" in manage(
+        project, environ, "migrate", "shop", "zero"
+    )
 
 
 @pytest.mark.skipif(shutil.which("psql") is None, reason="psql is not installed")
