@@ -153,6 +153,13 @@ class Database:
         """Do as `password` does, without blocking the event loop."""
         return (await self._tokens.aget()).value if self._tokens else self._secret()
 
+    def token_expires_on(self) -> float | None:
+        """Return when the token that `password` returns expires, in seconds since the epoch.
+
+        None for a password. Raises TokenError.
+        """
+        return self._tokens.get().expires_on if self._tokens else None
+
     def prefetch(self) -> None:
         """Begin to fetch the token in the background, if it takes one. Never raises.
 

@@ -9,6 +9,7 @@ import pytest
 
 import azpg_bootstrap as azpg
 from azpg_bootstrap import pg_environ
+from azpg_bootstrap.claims import claims
 from azpg_bootstrap.sandbox import Sandbox
 from azpg_bootstrap.sandbox.variables import Auth, Client
 
@@ -158,6 +159,18 @@ def test_passwords(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
         enter(monkeypatch, sandbox.environ(auth))  # type: ignore[arg-type]
         found = azpg.Database.from_env()
         assert found.password() == asyncio.run(found.apassword())
+
+
+def test_when_the_token_expires(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, own_identity: None
+) -> None:
+    enter(monkeypatch, sandbox.environ())
+    found = azpg.Database.from_env()
+    expires, exact = found.token_expires_on(), claims(found.password())["exp"]
+    assert expires
+    assert 0 <= exact - expires <= 2  # seconds; credentials count in whole ones
+    assert sandbox.token_requests == 1
+    assert database(PASSWORD="x").token_expires_on() is None
 
 
 def test_prefetch(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, own_identity: None) -> None:

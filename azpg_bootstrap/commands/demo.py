@@ -35,7 +35,6 @@ connection = django.connection
 
 REPORT: Final = """
 import json
-from azpg_bootstrap.claims import claims
 cursor = connection.cursor()
 cursor.execute("SELECT current_user, current_setting('server_version')")
 role, server = cursor.fetchone()
@@ -46,7 +45,7 @@ print(json.dumps({
     "server": server.split()[0],
     "tls": attribute("protocol") if attribute else "TLS",
     "sslmode": info.dsn_parameters["sslmode"] if attribute else info.get_parameters()["sslmode"],
-    "until": claims(database.password()).get("exp"),
+    "until": database.token_expires_on(),
 }))
 """
 

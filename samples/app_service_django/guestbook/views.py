@@ -8,7 +8,6 @@ from django.urls import reverse_lazy
 from django.views.generic import CreateView
 
 import azpg_bootstrap as azpg
-from azpg_bootstrap.claims import claims
 from guestbook.models import Entry
 
 SHOWN = 20  # entries on the page
@@ -32,11 +31,12 @@ def health(_request: HttpRequest) -> JsonResponse:
         cursor.execute("SELECT current_user")
         (role,) = cursor.fetchone()
     database = azpg.Database.from_env()
-    expires = claims(database.password()).get("exp")
+    expires = database.token_expires_on()
+    until = datetime.fromtimestamp(expires, UTC) if expires else None
     return JsonResponse(
         {
             "role": role,
             "auth_method": database.auth_method,
-            "token_expires": datetime.fromtimestamp(expires, UTC) if expires else None,
+            "token_expires": until and until.isoformat(timespec="seconds"),
         }
     )
