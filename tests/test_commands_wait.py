@@ -1,6 +1,7 @@
 """`azpg wait`: patience with what passes, none with what lasts."""
 
 import socket
+import threading
 
 import pytest
 
@@ -33,8 +34,10 @@ class Query:
 
     def __init__(self, *reasons: Exception) -> None:
         self.reasons = list(reasons)
+        self.left: list[float] = []
 
-    def __call__(self) -> None:
+    def __call__(self, left: float) -> None:
+        self.left.append(left)
         if self.reasons:
             raise self.reasons.pop(0)
 
@@ -61,6 +64,13 @@ def test_delays_grow_to_a_limit_and_differ() -> None:
     assert max(time.slept) <= MAX_DELAY
     assert len(set(time.slept)) == len(time.slept)
     assert 50 < time.now < 60
+
+
+def test_each_try_is_told_how_long_it_may_take() -> None:
+    time = Time()
+    query = Query(down(), down())
+    wait(query, 60, clock=time.clock, sleep=time.sleep)
+    assert query.left == [60, 60 - time.slept[0], 60 - sum(time.slept)]
 
 
 @pytest.mark.parametrize(
@@ -100,6 +110,23 @@ def test_a_dead_server_takes_the_time_it_is_given(
         monkeypatch.setenv("AZURE_POSTGRESQL_PORT", str(server.getsockname()[1]))
     assert main(["wait", "--timeout", "0.3"]) == Exit.TIMEOUT
     assert "azpg: no query ran within 0.3 s: " in capsys.readouterr().err
+
+
+def test_a_silent_server_takes_no_more(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever waits for longer is hung up on, which is another error than being out of time."""
+    enter(monkeypatch, sandbox.environ("secret", "django"))
+    monkeypatch.setenv("AZURE_POSTGRESQL_CONNECT_TIMEOUT", "60")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("AZURE_POSTGRESQL_PORT", str(server.getsockname()[1]))
+        hang_up = threading.Timer(10, server.close)
+        hang_up.start()
+        assert main(["wait", "--timeout", "1"]) == Exit.TIMEOUT
+        hang_up.cancel()
+    said = capsys.readouterr().err
+    assert "no query ran within 1 s: " in said
+    assert "timeout expired" in said
 
 
 def test_a_wrong_role_and_wrong_variables_take_none(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any, Final
 
 from azpg_bootstrap.commands.approach import span
@@ -12,9 +13,6 @@ from azpg_bootstrap.commands.walk import Walk
 
 NOTABLE_SKEW: Final = 30.0
 """Seconds; less says nothing about the reasons of a refused token."""
-
-PGBOUNCER_PORT: Final = "6432"
-"""Where Azure's built-in PgBouncer listens."""
 
 POOLED: Final = (
     "Azure's pools by transaction: server-side cursors do not outlive one (Django has",
@@ -82,7 +80,7 @@ def tables(walk: Walk) -> Finding:
     if readable == found:
         return Finding(text, data=data)
     advice = ("The owner can run what this prints, for each schema that is meant:",)
-    return Finding(text, State.NOTE, data, (*advice, f"  {_azpg(walk)} grants"))
+    return Finding(text, State.NOTE, data, (*advice, _grants(walk)))
 
 
 def pooler(walk: Walk) -> Finding:
@@ -95,7 +93,7 @@ def pooler(walk: Walk) -> Finding:
     if told != real:
         text = "there is one, PgBouncer presumably: the process id it tells is not the server's"
         return Finding(text, State.NOTE, data, POOLED)
-    if port == PGBOUNCER_PORT:
+    if walk.database.behind_pgbouncer:
         return Finding("not noticed, though the port is PgBouncer's", data=data)
     return Finding("none noticed", data=data)
 
@@ -124,5 +122,5 @@ def _ask(walk: Walk, query: str) -> tuple[Any, ...]:
     return rows(walk.connection, query)[0]
 
 
-def _azpg(walk: Walk) -> str:
-    return f"azpg --connection {walk.name}" if walk.name else "azpg"
+def _grants(walk: Walk) -> str:
+    return f"  azpg grants --connection {shlex.quote(walk.name)}" if walk.name else "  azpg grants"

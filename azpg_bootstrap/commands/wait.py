@@ -8,6 +8,8 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from math import ceil
 from typing import Final
 
 from azpg_bootstrap import hints, token_hints
@@ -22,24 +24,27 @@ FIRST_DELAY: Final = 0.25
 MAX_DELAY: Final = 5.0
 """Seconds: soon enough for a start-up script, and no load on a server that comes up."""
 
+UNHURRIED: Final = 10.0
+"""Seconds left from which on a try has its usual time; with less it has what is left."""
+
 
 def run(options: argparse.Namespace) -> int:
     """Try until a query runs; progress goes to standard error."""
     profile = Database.from_env(options.connection).profile
     timeout = min(profile.token_timeout, options.timeout)
     database = Database(dataclasses.replace(profile, token_timeout=timeout))
-    wait(lambda: _query(database), options.timeout)
+    wait(partial(_query, database), options.timeout)
     return Exit.DONE
 
 
 def wait(
-    query: Callable[[], None],
+    query: Callable[[float], None],
     timeout: float,
     *,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Call `query` until it does not raise; raises Failure after `timeout` seconds.
+    """Call `query`, with the seconds left, until it does not raise; raises Failure after `timeout`.
 
     Raises what `query` did if time cannot mend that.
     """
@@ -47,7 +52,7 @@ def wait(
     said = ""
     for delay in _delays():
         try:
-            return query()
+            return query(deadline - clock())
         except (Failure, TokenError) as error:
             sentence = _sentence(error)
             if _lasts(error):
@@ -63,8 +68,10 @@ def wait(
     raise AssertionError("there is always a next delay")
 
 
-def _query(database: Database) -> None:
-    with session(database) as connection:
+def _query(database: Database, left: float) -> None:
+    # Not 0: that is for ever.
+    hurry = {"connect_timeout": max(1, ceil(left))} if left < UNHURRIED else {}
+    with session(database, **hurry) as connection:
         rows(connection, "SELECT 1")
 
 
