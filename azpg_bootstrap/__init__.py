@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     )
     from azpg_bootstrap.environment import pg_environ
     from azpg_bootstrap.errors import AzpgError, ConfigError, MissingExtraError, TokenError
-    from azpg_bootstrap.hints import add_note
+    from azpg_bootstrap.hints import explain
     from azpg_bootstrap.methods import AuthMethod, choose
     from azpg_bootstrap.settings import Settings, load_settings
 
@@ -37,12 +37,12 @@ __all__ = [
     "MissingExtraError",
     "Settings",
     "TokenError",
-    "add_note",
     "asyncpg_connect",
     "asyncpg_pool",
     "attach",
     "choose",
     "connect",
+    "explain",
     "load_settings",
     "pg_environ",
     "prefetch",
@@ -63,12 +63,12 @@ _HOMES = {
     "MissingExtraError": "errors",
     "Settings": "settings",
     "TokenError": "errors",
-    "add_note": "hints",
     "asyncpg_connect": "drivers",
     "asyncpg_pool": "drivers",
     "attach": "drivers",
     "choose": "methods",
     "connect": "database",
+    "explain": "hints",
     "load_settings": "settings",
     "pg_environ": "environment",
     "prefetch": "database",

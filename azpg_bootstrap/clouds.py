@@ -52,6 +52,13 @@ def cloud(host: str) -> Cloud:
     return next((cloud for suffix, cloud in CLOUDS.items() if name.endswith(suffix)), PUBLIC)
 
 
+def server_name(host: str) -> str | None:
+    """Return what Azure's commands call a server, where its host name tells."""
+    name = _canonical(host)
+    is_azures = name.endswith(tuple(CLOUDS)) and "," not in name
+    return name.partition(".")[0] if is_azures else None
+
+
 def default_sslmode(host: str) -> SslMode:
     """Return the strictest sslmode that works for every server of the host's kind.
 

@@ -242,7 +242,7 @@ class Attempt:
     ) -> bool:
         if error is None or isinstance(error, AzpgError):
             return False
-        hint = hints.add_note(error)
+        hint = hints.add_note(error, prefix(self._database.profile.connection))
         may_help = hint is not None and hint.new_token_may_help
         return may_help and not self._is_last and self._database.refused(self._sent)
 

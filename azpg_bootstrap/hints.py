@@ -10,6 +10,9 @@ import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+PREFIX: Final = "AZURE_POSTGRESQL_"
+"""What the names of variables begin with in the advice; a further connection has its own."""
+
 
 class Hint(NamedTuple):
     """What an error text means: a name for the situation, and advice in words."""
@@ -21,8 +24,14 @@ class Hint(NamedTuple):
     new_token_may_help: bool = False
     lasts: bool = False
     """Time alone does not mend it."""
+    in_queries: bool = False
+    """A query may meet it too; in a query, the other texts are somebody else's or mere data."""
     commands: tuple[str, ...] = ()
     """What to run, for `azpg check` to fill in what it knows; the rest is left in <brackets>."""
+
+    def advise(self, prefix: str) -> str:
+        """Return the advice for a connection whose variables begin like this."""
+        return self.advice.replace(PREFIX, prefix)
 
 
 HINTS: Final = (
@@ -63,7 +72,6 @@ HINTS: Final = (
         "The role is a person's, the token an application's. Log in as the role that was made for "
         "the application's identity: set AZURE_POSTGRESQL_USER.",
         lasts=True,
-        commands=("{create_role}",),
     ),
     Hint(
         "persons-token-for-an-apps-role",
@@ -71,7 +79,6 @@ HINTS: Final = (
         "The role is an application's, the token a person's. Log in as your own role: set "
         "AZURE_POSTGRESQL_USER to your user principal name.",
         lasts=True,
-        commands=("{create_role}",),
     ),
     Hint(
         "token-not-valid",
@@ -86,6 +93,13 @@ HINTS: Final = (
         ),
     ),
     Hint(
+        "certificate-name",
+        ("does not match host name", "(hostname|ip address) mismatch"),
+        "The server's certificate is for another name. Use the name in the certificate as "
+        "AZURE_POSTGRESQL_HOST; AZURE_POSTGRESQL_HOSTADDR may tell its private address.",
+        lasts=True,
+    ),
+    Hint(
         "certificate",
         ("certificate verify failed", "root certificate file"),
         "The server's certificate does not lead to a trusted root. Is something between this "
@@ -94,15 +108,8 @@ HINTS: Final = (
         lasts=True,
     ),
     Hint(
-        "certificate-name",
-        ("does not match host name",),
-        "The server's certificate is for another name. Use the name in the certificate as "
-        "AZURE_POSTGRESQL_HOST; AZURE_POSTGRESQL_HOSTADDR may tell its private address.",
-        lasts=True,
-    ),
-    Hint(
         "no-tls",
-        ("no encryption", "SSL off", "server does not support SSL"),
+        ("no encryption", "SSL off", "server does not support SSL", "rejected SSL upgrade"),
         "The server wants TLS, and this connection had none, or the other way round. Set "
         "AZURE_POSTGRESQL_SSLMODE to verify-full or require.",
         lasts=True,
@@ -120,8 +127,8 @@ HINTS: Final = (
     Hint(
         "role-missing",
         ('role ".*" does not exist',),
-        "The server has no such role; names are case-sensitive. Create one for this identity with "
-        "pgaadauth_create_principal_with_oid, as an Entra administrator in database postgres.",
+        "The server has no such role; names are case-sensitive. One for an identity is made by an "
+        "Entra administrator in database postgres, with pgaadauth_create_principal_with_oid.",
         lasts=True,
         commands=("{create_role}",),
     ),
@@ -159,6 +166,7 @@ HINTS: Final = (
         ("permission denied for schema",),
         "The role may not create in that schema, as on PostgreSQL 15 and newer nobody may in "
         "public. Its owner can run GRANT USAGE, CREATE ON SCHEMA public TO the role.",
+        in_queries=True,
     ),
     Hint(
         "token-too-long-for-pgbouncer",
@@ -168,14 +176,26 @@ HINTS: Final = (
     ),
     Hint(
         "name-unknown",
-        ("could not translate host name",),
+        (
+            "could not translate host name",
+            "failed to resolve host",
+            "name or service not known",
+            "nodename nor servname",
+        ),
         "The server's name cannot be resolved here. Check AZURE_POSTGRESQL_HOST; a server with a "
         "private endpoint is only known inside its virtual network.",
-        commands=("az postgres flexible-server list --query [].fullyQualifiedDomainName",),
+        commands=("az postgres flexible-server list --query '[].fullyQualifiedDomainName'",),
     ),
     Hint(
         "unreachable",
-        ("timeout expired", "timed out", "connection refused", "no route to host"),
+        (
+            "timeout expired",
+            "timed out",
+            "^TimeoutError$",
+            "connection refused",
+            "connect call failed",
+            "no route to host",
+        ),
         "Nothing answers there. Check the server's firewall rules and that it is not stopped; port "
         "6432 answers only where PgBouncer is enabled.",
         commands=(
@@ -202,9 +222,29 @@ def find(text: str, hints: Iterable[Hint] = HINTS) -> Hint | None:
     return None
 
 
-def add_note(error: BaseException) -> Hint | None:
-    """Note on a driver's error what to do about it; return the hint that says so."""
-    hint = find(str(error))
-    if hint and hint.advice not in getattr(error, "__notes__", ()):
-        error.add_note(hint.advice)
+def add_note(error: BaseException, prefix: str = PREFIX) -> Hint | None:
+    """Note on a driver's error at a login what to do about it; return the hint that says so."""
+    hint = find(str(error) or type(error).__name__)
+    if hint:
+        _note(error, hint.advise(prefix))
     return hint
+
+
+def explain(error: BaseException, driver_error: BaseException | None) -> None:
+    """Note on a library's error what to do about the driver's error that it stands for.
+
+    That is what was noted at the login or, for an error in a query, what its text means there.
+    """
+    cause = driver_error
+    while cause and not getattr(cause, "__notes__", ()):
+        cause = cause.__cause__
+    if cause:
+        for note in cause.__notes__:
+            _note(error, note)
+    elif hint := find(str(driver_error), (hint for hint in HINTS if hint.in_queries)):
+        _note(error, hint.advice)
+
+
+def _note(error: BaseException, note: str) -> None:
+    if note not in getattr(error, "__notes__", ()):
+        error.add_note(note)

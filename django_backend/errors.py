@@ -6,7 +6,7 @@ from types import TracebackType
 
 from django.db.utils import DatabaseErrorWrapper, Error
 
-from azpg_bootstrap import add_note
+from azpg_bootstrap import explain
 
 
 class ExplainedErrors(DatabaseErrorWrapper):
@@ -24,5 +24,5 @@ class ExplainedErrors(DatabaseErrorWrapper):
         try:
             super().__exit__(kind, error, traceback)
         except Error as djangos:
-            add_note(djangos)
+            explain(djangos, djangos.__cause__)
             raise

@@ -189,10 +189,9 @@ SITUATIONS: list[Situation] = [
         situations.other_name,
         "tls",
         "certificate of azpg sandbox, issued by azpg sandbox CA, not valid here: "
-        "it does not match host name",
+        "certificate verify failed: Hostname mismatch",
         "Use the name in the certificate",
     ),
-    (situations.no_root_file, "tls", "the root certificate file of sslrootcert cannot be read", ""),
     (
         situations.no_role,
         "login",
@@ -242,7 +241,7 @@ SITUATIONS: list[Situation] = [
         situations.no_database,
         "login",
         'database "nowhere" does not exist',
-        "az postgres flexible-server db create --resource-group <group> --server-name localhost "
+        "az postgres flexible-server db create --resource-group <group> --server-name <server> "
         "--name nowhere",
     ),
     (situations.wrong_password, "login", "password authentication failed", "The password is wrong"),
@@ -263,7 +262,7 @@ SITUATIONS: list[Situation] = [
         "login",
         "no pg_hba.conf entry",
         "firewall-rule create --resource-group <group> "
-        "--server-name localhost --name <rule> --start-ip-address 127.0.0.1",
+        "--server-name <server> --name <rule> --start-ip-address 127.0.0.1",
     ),
     (situations.role_without_login, "login", "is not permitted to log in", "ALTER ROLE ... LOGIN"),
     (situations.crowded, "login", "too many connections for role", "Use fewer workers"),
@@ -295,6 +294,10 @@ def test_there_are_many_situations() -> None:
 def test_what_only_shows_later_is_configuration_too(
     world: World, check: Callable[..., Report]
 ) -> None:
+    situations.no_root_file(world)
+    report = check()
+    assert (report.code, report.last["step"]) == (Exit.CONFIG, "tls")
+    assert "sslrootcert= names a file that cannot be used" in report.last["text"]
     world.enter()
     world.put(CONNECT_TIMEOUT="soon")
     report = check()
@@ -304,6 +307,53 @@ def test_what_only_shows_later_is_configuration_too(
     report = check()
     assert (report.code, report.last["step"]) == (Exit.CONFIG, "token")
     assert "AZURE_POSTGRESQL_USER is missing, and the token of" in report.last["text"]
+
+
+def test_commands_have_what_is_known_and_are_left_out_without_it(
+    world: World, check: Callable[..., Report]
+) -> None:
+    world.enter(host="shop.postgres.database.azure.com")
+    world.put(NAME="nowhere")
+    assert "--server-name shop --name nowhere" in check().last["advice"][-1]
+    world.put(USER="back\\slash")  # which cannot be quoted without a connection
+    report = check()
+    assert (report.code, report.last["step"]) == (Exit.SERVER, "login")
+    assert not any("pgaadauth_create_principal_with_oid(" in line for line in report.last["advice"])
+
+
+@pytest.mark.parametrize("role", ["user@contoso.example", "aad_system"])
+def test_no_role_is_made_for_a_name_that_is_taken(
+    world: World, check: Callable[..., Report], role: str
+) -> None:
+    world.enter("system-assigned" if "@" in role else "developer")
+    world.put(USER=role)
+    (advice,) = check().last["advice"]
+    assert "set AZURE_POSTGRESQL_USER" in advice
+
+
+def test_advice_names_the_connections_own_variables(
+    world: World, check: Callable[..., Report]
+) -> None:
+    world.enter(connection="reporting")
+    world.put(REPORTING_SCOPE="https://vault.azure.net/.default")
+    report = check("--connection", "reporting")
+    assert report.last["step"] == "login"
+    assert "Set AZURE_POSTGRESQL_REPORTING_SCOPE" in report.last["advice"][0]
+
+
+def test_no_tls_where_none_is_asked_for(world: World, check: Callable[..., Report]) -> None:
+    world.enter("secret")
+    world.listen(b"N")
+    world.put(SSLMODE="prefer")
+    step = check().step("tls")
+    assert step["state"] == "note"
+    assert "sslmode=prefer does without" in step["text"]
+
+
+def test_for_ever_is_no_obstacle(world: World, check: Callable[..., Report]) -> None:
+    world.enter()
+    world.put(CONNECT_TIMEOUT="-1")
+    assert check().code == Exit.DONE
 
 
 def test_an_unknown_connection(world: World, check: Callable[..., Report]) -> None:
@@ -370,8 +420,10 @@ def test_tables_out_of_reach_are_noted(
 
 
 def test_what_is_not_verified_is_noted(world: World, check: Callable[..., Report]) -> None:
-    world.enter("secret")
+    world.enter("secret", "django")
     world.put(SSLMODE="require")
+    assert check().step("tls")["data"]["verified"]  # as libpq does where there is a file of roots
+    world.remove("AZURE_POSTGRESQL_SSLROOTCERT")
     step = check().step("tls")
     assert step["state"] == "note"
     assert "not verified: sslmode=require" in step["text"]

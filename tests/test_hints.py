@@ -1,7 +1,7 @@
 import pytest
 
 from azpg_bootstrap import token_hints
-from azpg_bootstrap.hints import HINTS, Hint, add_note, find
+from azpg_bootstrap.hints import HINTS, Hint, add_note, explain, find
 
 # Texts as servers and libpq print them, in both wordings where there are two.
 TEXTS = [
@@ -56,6 +56,13 @@ TEXTS = [
         'no pg_hba.conf entry for host "1.2.3.4", user "u", database "d", SSL encryption',
         "firewall",
     ),
+    (
+        "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: Hostname mismatch",
+        "certificate-name",
+    ),
+    ("failed to resolve host 'h': [Errno -2] Name or service not known", "name-unknown"),
+    ("[Errno 111] Connect call failed ('127.0.0.1', 1)", "unreachable"),
+    ("PostgreSQL server at h rejected SSL upgrade", "no-tls"),
     ("permission denied for schema public", "permission-on-schema"),
     ("ERROR:  client sent partial pkt in startup phase", "token-too-long-for-pgbouncer"),
     ("SSL error: certificate verify failed", "certificate"),
@@ -130,3 +137,29 @@ def test_notes_are_added_once_and_only_where_something_is_known() -> None:
         assert add_note(unknown) is None
     assert len(known.__notes__) == 1
     assert not hasattr(unknown, "__notes__")
+
+
+def test_a_time_out_says_nothing_itself() -> None:
+    assert add_note(TimeoutError())
+
+
+def test_notes_name_the_connections_own_variables() -> None:
+    error = OSError("The access token does not have a valid audience claim.")
+    assert add_note(error, "AZURE_POSTGRESQL_REPORTING_")
+    assert "Set AZURE_POSTGRESQL_REPORTING_SCOPE" in error.__notes__[0]
+
+
+def test_what_was_noted_at_the_login_is_passed_on() -> None:
+    login, between, outer = OSError("timeout expired"), OSError(), OSError()
+    between.__cause__ = login
+    add_note(login)
+    explain(outer, between)
+    assert outer.__notes__ == login.__notes__
+
+
+def test_in_a_query_a_text_may_be_anybodys() -> None:
+    outer = OSError()
+    explain(outer, OSError("Key (title)=(Payment refused: request timed out) already exists."))
+    assert not hasattr(outer, "__notes__")
+    explain(outer, OSError("permission denied for schema public"))
+    assert "GRANT USAGE, CREATE ON SCHEMA" in outer.__notes__[0]

@@ -13,16 +13,19 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-import certifi
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from azpg_bootstrap.commands.exits import Exit, Failure
 from azpg_bootstrap.commands.finding import Finding, State
 from azpg_bootstrap.commands.walk import Address, Walk
+from azpg_bootstrap.drivers import tls as drivers_tls
 
 SSL_REQUEST: Final = (8).to_bytes(4) + (80877103).to_bytes(4)
 """The protocol's request to speak TLS: its length, and the code that stands for a version."""
+
+OPTIONAL: Final = ("allow", "prefer")
+"""The sslmodes that do without TLS where the server has none."""
 
 NO_TLS: Final = "there is no TLS on a Unix socket"
 
@@ -97,6 +100,10 @@ def tcp(walk: Walk) -> Finding:
     raise Failure(f"{first.ip} port {first.port}: {error}", code=Exit.SERVER) from error
 
 
+class NoTls(Failure):
+    """The server speaks no TLS."""
+
+
 def tls(walk: Walk) -> Finding:
     """Shake hands, and read the server's certificate whether it holds or not."""
     mode = walk.params["sslmode"]
@@ -104,46 +111,31 @@ def tls(walk: Walk) -> Finding:
         return Finding(NO_TLS)
     if mode == "disable":
         return Finding("switched off by sslmode=disable", State.NOTE)
-    found = inspect(walk)
-    verified = "verified" if mode in VERIFYING else f"not verified: sslmode={mode}"
+    is_verified = drivers_tls.is_verified(walk.params)
+    try:
+        found = inspect(walk, is_verified=is_verified)
+    except NoTls:
+        if mode not in OPTIONAL:
+            raise
+        return Finding(f"the server has none, and sslmode={mode} does without", State.NOTE)
     text = f"{found.tls}, certificate of {found.subject}, issued by {found.issuer}, "
     if found.error:
-        raise Failure(text + f"not valid here: {found.error}", code=Exit.SERVER)
-    state = State.OK if mode in VERIFYING else State.NOTE
-    return Finding(text + verified, state, found._asdict() | {"verified": mode in VERIFYING})
+        raise Failure(f"{text}not valid here: {found.error}", code=Exit.SERVER)
+    text += "verified" if is_verified else f"not verified: sslmode={mode}"
+    state = State.OK if is_verified else State.NOTE
+    return Finding(text, state, found._asdict() | {"verified": is_verified})
 
 
-VERIFYING: Final = ("verify-ca", "verify-full")
-
-
-def inspect(walk: Walk) -> Certificate:
-    """Return the server's certificate, verified as the sslmode wants it."""
-    if walk.params["sslmode"] not in VERIFYING:
-        return _handshake(walk, ssl._create_unverified_context())  # noqa: S323 - as libpq
+def inspect(walk: Walk, *, is_verified: bool) -> Certificate:
+    """Return the server's certificate; an error in it is why it does not hold."""
+    unverified = ssl._create_unverified_context()  # noqa: S323 - to see whose it is
+    if not is_verified:
+        return _handshake(walk, unverified)
     try:
-        return _handshake(walk, _context(walk.params))
+        return _handshake(walk, drivers_tls.context(walk.params))
     except ssl.SSLCertVerificationError as error:
-        shown = _handshake(walk, ssl._create_unverified_context())  # noqa: S323 - to tell whose
-        return shown._replace(error=_in_libpqs_words(error))
-
-
-def _in_libpqs_words(error: ssl.SSLCertVerificationError) -> str:
-    """Return why a certificate does not hold, as libpq would say it and the hints know it."""
-    if "match" in error.verify_message:
-        return f"it does not match host name: {error.verify_message}"
-    return f"certificate verify failed: {error.verify_message}"
-
-
-def _context(params: Any) -> ssl.SSLContext:
-    roots = params.get("sslrootcert") or certifi.where()
-    try:
-        context = ssl.create_default_context(cafile=None if roots == "system" else roots)
-    except (OSError, ssl.SSLError) as error:
-        raise Failure(
-            f"the root certificate file of sslrootcert cannot be read: {error}", code=Exit.SERVER
-        ) from error
-    context.check_hostname = params["sslmode"] == "verify-full"
-    return context
+        shown = _handshake(walk, unverified)
+        return shown._replace(error=f"certificate verify failed: {error.verify_message}")
 
 
 def _handshake(walk: Walk, context: ssl.SSLContext) -> Certificate:
@@ -153,7 +145,7 @@ def _handshake(walk: Walk, context: ssl.SSLContext) -> Certificate:
             plain.sendall(SSL_REQUEST)
             answer = plain.recv(1)
             if answer == b"N":
-                raise Failure("the server does not support SSL", code=Exit.SERVER)
+                raise NoTls("the server does not support SSL", code=Exit.SERVER)
             if answer != b"S":
                 raise Failure("what answers there is no PostgreSQL server", code=Exit.SERVER)
             with context.wrap_socket(plain, server_hostname=address.host) as secure:
@@ -179,7 +171,8 @@ def _name(name: x509.Name) -> str:
 
 def _dial(address: Address, walk: Walk) -> socket.socket:
     try:
-        patience = float(walk.params["connect_timeout"]) or None  # to libpq 0 means for ever
+        # To libpq 0, and less, means for ever.
+        patience = max(0.0, float(walk.params["connect_timeout"])) or None
     except ValueError:
         raise Failure("connect_timeout is no number of seconds", code=Exit.CONFIG) from None
     connection = socket.create_connection((address.ip, address.port), patience)

@@ -6,14 +6,16 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from azpg_bootstrap import hints, token_hints
+from azpg_bootstrap import clouds, hints, token_hints
 from azpg_bootstrap.commands.compute import Compute
 from azpg_bootstrap.commands.exits import Failure
 from azpg_bootstrap.commands.role import Principal, principal_of
 from azpg_bootstrap.errors import AzpgError, TokenError
 from azpg_bootstrap.methods import AuthMethod
+from azpg_bootstrap.variables import prefix
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Psycopg2Connection  # noqa: N812
@@ -23,6 +25,15 @@ if TYPE_CHECKING:
 
 # The client's address as the server saw it, in PostgreSQL's own message.
 ADDRESS: Final = re.compile(r'pg_hba\.conf \w+ (?:connection )?for host "([^"]+)"')
+
+WORD: Final = re.compile(r"\{(\w+)\}")
+"""A word in a hint's command, to be filled in."""
+
+SQL: Final[dict[str, Callable[[Principal], str]]] = {
+    "{create_role}": Principal.create,
+    "{bind_role}": Principal.bind,
+}
+"""The commands that are for the server, and not for a shell."""
 
 
 class Address(NamedTuple):
@@ -72,16 +83,27 @@ class Walk:
         sentence = error.sentence if isinstance(error, Failure) else text
         if hint is None:
             return sentence, error.advice if isinstance(error, Failure) else ()
+        commands = (self._command(template, text) for template in hint.commands)
+        advice = hint.advise(prefix(self.name))
+        sentence = sentence.removesuffix(hint.advice).strip()
+        return sentence, (advice, *(f"  {command}" for command in commands if command))
+
+    def _command(self, template: str, text: str) -> str | None:
+        """Return a command for the shell or for SQL; None if nothing is known of it."""
+        if template in SQL:
+            principal = self.principal() if self.token else None
+            with suppress(Failure):  # a name that cannot be quoted
+                return SQL[template](principal) if principal else None
+            return None
         words = self._words(text)
-        commands = (f"  {_filled(command, words)}" for command in hint.commands)
-        return sentence.removesuffix(hint.advice).strip(), (hint.advice, *commands)
+        return WORD.sub(lambda word: words.get(word[1], f"<{word[1]}>"), template)
 
     def _words(self, text: str) -> dict[str, str]:
         """Return what is known of the words in a command, quoted for the shell."""
         settings = self.settings
         address = ADDRESS.search(text)
         known = {
-            "server": settings.host.partition(".")[0],
+            "server": clouds.server_name(settings.host),
             "database": settings.database,
             "client_id": settings.client_id,
             "scope": settings.scope,
@@ -89,12 +111,4 @@ class Walk:
         }
         words = {name: shlex.quote(value) for name, value in known.items() if value}
         is_system = self.database.auth_method is AuthMethod.SYSTEM_ASSIGNED
-        words["assign_identity"] = self.compute.assign_identity(is_system=is_system)
-        principal = self.principal() if self.token else None
-        if principal:
-            words |= {"create_role": principal.create(), "bind_role": principal.bind()}
-        return words
-
-
-def _filled(command: str, words: Mapping[str, str]) -> str:
-    return re.sub(r"\{(\w+)\}", lambda match: words.get(match[1], f"<{match[1]}>"), command)
+        return words | {"assign_identity": self.compute.assign_identity(is_system=is_system)}

@@ -10,7 +10,7 @@ from azpg_bootstrap.drivers.asyncpg import asyncpg_connect
 from azpg_bootstrap.drivers.login import extra, login
 from azpg_bootstrap.drivers.psycopg import psycopg_aconnect, unprepared
 from azpg_bootstrap.errors import ConfigError
-from azpg_bootstrap.hints import add_note
+from azpg_bootstrap.hints import explain
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Dialect, Engine, ExceptionContext
@@ -91,7 +91,8 @@ def _connect(
 
 
 def _explain(context: ExceptionContext) -> None:
-    add_note(context.sqlalchemy_exception or context.original_exception)
+    driver_error = context.original_exception
+    explain(context.sqlalchemy_exception or driver_error, driver_error)
 
 
 def _url(database: Database, driver: str) -> URL:
