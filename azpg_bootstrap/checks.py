@@ -61,8 +61,18 @@ def port(value: str | int) -> int:
 
 
 def host(value: str) -> str:
-    """Check a server's name or a list of names; what libpq cannot resolve it says itself."""
-    return _refuse("is no server name") if re.search(r"[\s;@?#=]|://", value) else value
+    """Check a server's name or a list of names; what libpq cannot resolve it says itself.
+
+    The dot that ends a name in full goes, as certificates have none.
+    """
+    names = [name.rstrip(".") for name in value.split(",")]
+    if re.search(r"[\s;@?#=\"']|://", value):
+        _refuse("is no server name")
+    if not all(names):
+        _refuse("has a comma with no server name before or after it")
+    if any(name.count(":") == 1 for name in names):  # an IPv6 address has more
+        _refuse("is no server name alone: a port has a variable of its own, which ends in PORT")
+    return ",".join(names)
 
 
 def uuid(value: str) -> str:
@@ -79,10 +89,10 @@ def scope(value: str) -> str:
 
 def seconds(value: str | float) -> float:
     """Check a time span in seconds."""
-    text = str(value)
-    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", text) or float(text) == 0:
+    is_number = not isinstance(value, str) or re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", value)
+    if not is_number or not 0 < float(value) < float("inf"):
         _refuse("is no number of seconds above 0")
-    return float(text)
+    return float(value)
 
 
 def method(value: str) -> AuthMethod:

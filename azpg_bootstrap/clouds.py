@@ -68,11 +68,16 @@ def default_sslmode(host: str) -> SslMode:
     return "verify-full" if verifiable else "require"
 
 
-def exposure(host: str, sslmode: str) -> str | None:
-    """Say why a token must not be sent this way: it goes over as a clear-text password."""
+def exposing_sslmode(sslmode: str) -> str | None:
+    """Say why a token must not be sent by an sslmode: it goes over as a clear-text password."""
     if SSLMODES.index(sslmode) < SSLMODES.index("require"):
         return "may send the token without TLS: use require or stricter"
-    if any(name.startswith(("/", "@")) for name in host.split(",")):
+    return None
+
+
+def exposing_host(host: str) -> str | None:
+    """Say why a token must not be sent to a host; to libpq one without a name is a socket too."""
+    if any(not name or name.startswith(("/", "@")) for name in host.split(",")):
         return "is a Unix socket, which has no TLS to send a token in"
     return None
 

@@ -12,6 +12,7 @@ import re
 import socket
 import time
 from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from azpg_bootstrap import clouds, forking, hints, token_hints
@@ -27,6 +28,16 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds; endpoints are on the machine itself, or Entra's, which is near every region."""
 
+READ_TIMEOUT: Final = 10.0
+"""Seconds; the slowest answers take a few. One that never comes leaves time for another try."""
+
+SHORTEST: Final = 0.01
+"""Seconds; requests refuses to wait for none."""
+
+PATIENCE: Final = 0.9
+"""Share of the caller's patience that all tries may take: the reason is to be known before it
+ends."""
+
 PAUSES: Final = (0.5, 1.0, 2.0)
 """Seconds between tries, each made longer or shorter by up to half at random. Four tries outlast a
 restart of the endpoint; the next connection tries again anyway."""
@@ -40,6 +51,21 @@ IMDS: Final = ("169.254.169.254", 80)
 
 IMDS_TIMEOUT: Final = 1.0
 """Seconds; it answers in milliseconds. azure-identity's own probe waits as long."""
+
+PRODUCTION: Final = frozenset(
+    {"prod", "environmentcredential", "managedidentitycredential", "workloadidentitycredential"}
+)
+"""Values of AZURE_TOKEN_CREDENTIALS that do not say this is a developer's machine."""
+
+LATE_IMPORTS: Final = ("encodings.idna", "encodings.utf_8_sig", "netrc")
+"""Modules that requests and Python import with the first request."""
+
+AZURES_LATE_IMPORTS: Final = (
+    "azure.core.rest._http_response_impl",
+    "azure.core.rest._requests_basic",
+    "msal_extensions",
+)
+"""Those that azure-identity imports then."""
 
 WORKLOAD_VARIABLES: Final = (
     "AZURE_AUTHORITY_HOST",
@@ -60,13 +86,14 @@ def fetch(identity: Identity, source: str) -> Token:
 
     The session ends with it: no socket outlives the question, to be shared with a forked child.
     """
-    deadline = time.monotonic() + identity.timeout
+    deadline = time.monotonic() + PATIENCE * identity.timeout
     failures: list[Exception] = []
     with Session() as session:
         for pause in (*PAUSES, None):
             try:
                 # A new one each time: msal answers for 5 seconds with the failure it has seen.
-                return ask(credential_for(identity, session), identity.scope)
+                left = deadline - time.monotonic()
+                return ask(credential_for(identity, session, left), identity.scope)
             except Exception as error:  # every credential has its own classes
                 failures.append(error)
             wait = _wait(session, pause)
@@ -74,7 +101,7 @@ def fetch(identity: Identity, source: str) -> Token:
                 break
             time.sleep(wait)
     times = f", {len(failures)} times" if len(failures) > 1 else ""
-    reason = "" if session.is_unreachable else str(failures[-1])  # a second telling, with the URL
+    reason = "" if session.is_unanswered else str(failures[-1])  # a second telling, with the URL
     raise _token_error(source, session.outcome + times, reason, failures[-1])
 
 
@@ -97,17 +124,30 @@ def ask(credential: Any, scope: str) -> Token:
     return Token(info.token, now, expires_on, getattr(info, "refresh_on", None))
 
 
-def credential_for(identity: Identity, session: Session) -> Any:
-    """Return the credential for exactly this identity; imports what it needs."""
+def credential_for(identity: Identity, session: Session, left: float) -> Any:
+    """Return the credential for exactly this identity; imports all that asking it takes.
+
+    It has the seconds that are left for an answer.
+    """
+    left = max(left, SHORTEST)
+    timeouts = min(CONNECT_TIMEOUT, left), min(READ_TIMEOUT, left)
     with forking.importing:
+        _import(*LATE_IMPORTS)
         if identity.method is AuthMethod.SERVICE_PRINCIPAL:
-            return _service_principal(identity, session)
+            return _service_principal(identity, _options(session, timeouts))
         if identity.method is AuthMethod.DEVELOPER:
             return _developer()
-        return _managed(identity, session)
+        return _managed(identity, session, timeouts)
 
 
-def _managed(identity: Identity, session: Session) -> Any:
+def _import(*names: str) -> None:
+    """Import now, under the lock, what a thread would import later, without it."""
+    for name in names:
+        with suppress(ImportError):  # another version may do without
+            import_module(name)
+
+
+def _managed(identity: Identity, session: Session, timeouts: tuple[float, float]) -> Any:
     """Tell a host of Azure, where one identity is meant, from a person's own machine."""
     environ = os.environ
     has_endpoint = environ.get("IDENTITY_ENDPOINT") or environ.get("MSI_SECRET")
@@ -115,12 +155,12 @@ def _managed(identity: Identity, session: Session) -> Any:
     if not has_endpoint and (has_workload or environ.get("MSI_ENDPOINT")):
         from azure.identity import ManagedIdentityCredential  # noqa: PLC0415
 
-        options = _options(identity, session)
+        options = _options(session, timeouts)
         return ManagedIdentityCredential(client_id=identity.client_id or None, **options)
     if has_endpoint or _has_metadata_service():
         from azpg_bootstrap.managed_identity import ManagedIdentity  # noqa: PLC0415
 
-        return ManagedIdentity(identity.client_id, session, _timeouts(identity))
+        return ManagedIdentity(identity.client_id, session, timeouts)
     from azure.identity import DefaultAzureCredential  # noqa: PLC0415
 
     return DefaultAzureCredential(
@@ -131,14 +171,15 @@ def _managed(identity: Identity, session: Session) -> Any:
 def _has_metadata_service() -> bool:
     if os.environ.get("AZURE_POD_IDENTITY_AUTHORITY_HOST"):
         return True  # moved elsewhere, as in AKS's older pod identity and in the sandbox
-    if os.environ.get("AZURE_TOKEN_CREDENTIALS"):
-        return False  # whoever set it has decided for DefaultAzureCredential
+    wanted = os.environ.get("AZURE_TOKEN_CREDENTIALS", "").lower()
+    if wanted and wanted not in PRODUCTION:
+        return False  # whoever set it knows that this is a developer's machine
     with suppress(OSError), socket.create_connection(IMDS, timeout=IMDS_TIMEOUT):
         return True
     return False
 
 
-def _service_principal(identity: Identity, session: Session) -> Any:
+def _service_principal(identity: Identity, options: dict[str, Any]) -> Any:
     from azure.identity import ClientSecretCredential  # noqa: PLC0415
 
     host = identity.authority.removeprefix("https://").partition("/")[0]
@@ -149,7 +190,7 @@ def _service_principal(identity: Identity, session: Session) -> Any:
         identity.client_secret,
         authority=identity.authority,
         disable_instance_discovery=host not in known,
-        **_options(identity, session),
+        **options,
     )
 
 
@@ -163,24 +204,21 @@ def _developer() -> Any:
     return ChainedTokenCredential(AzureCliCredential(), AzureDeveloperCliCredential())
 
 
-def _options(identity: Identity, session: Session) -> dict[str, Any]:
+def _options(session: Session, timeouts: tuple[float, float]) -> dict[str, Any]:
     """Let azure-identity ask through our session, once: we know how long there is to try."""
     from azure.core.pipeline.transport import RequestsTransport  # noqa: PLC0415
 
-    connect, read = _timeouts(identity)
+    _import(*AZURES_LATE_IMPORTS)
+    connect, read = timeouts
     transport = RequestsTransport(
         session=session, session_owner=False, connection_timeout=connect, read_timeout=read
     )
     return {"transport": transport, "retry_total": 0}
 
 
-def _timeouts(identity: Identity) -> tuple[float, float]:
-    return min(CONNECT_TIMEOUT, identity.timeout), identity.timeout
-
-
 def _wait(session: Session, pause: float | None) -> float | None:
     """Return the seconds until another try, or None if there is no use in one."""
-    if pause is None or not (session.is_unreachable or session.status in TRANSIENT):
+    if pause is None or not (session.is_unanswered or session.status in TRANSIENT):
         return None
     return max(session.retry_after, pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
@@ -49,6 +50,12 @@ VERIFYING: Final = ("verify-ca", "verify-full")
 
 IDENTIFYING: Final = frozenset({"host", "port", "dbname", "user", "password", "sslmode"})
 """libpq keywords that settings are made of; the others only pass through."""
+
+WHOLES: Final = ("dsn", "conninfo")
+"""What psycopg2 and psycopg 3 call a whole connection string."""
+
+ALIASES: Final = {"database": "dbname"}
+"""psycopg2's other name for a libpq keyword."""
 
 PGBOUNCER_PORTS: Final = frozenset({"6432", "8432"})
 """Where Azure's built-in PgBouncer listens; the second is an elastic cluster's, for its workers."""
@@ -120,14 +127,18 @@ class Database:
         sslmode that could show the token, and TokenError.
         """
         profile = self.profile
+        given = _given(libpq)
+        keywords = dict(profile.keywords)
+        if given.get("host", profile.host) != profile.host:
+            keywords.pop("hostaddr", None)  # the address of the host that is not meant
         params: dict[str, Any] = {
             **DEFAULTS,
             "application_name": profile.app_name or PACKAGE,
-            **dict(profile.keywords),
+            **keywords,
             "host": profile.host,
             "port": profile.port,
             "dbname": profile.database,
-            **{key: value for key, value in libpq.items() if _is_given(key, value)},
+            **given,
         }
         if "user" not in params:
             params["user"] = profile.user or self._user_of(self.password())
@@ -271,23 +282,30 @@ def connect(
     the environment. Raises psycopg2.OperationalError with a note on what to do, ConfigError and
     TokenError.
     """
-    given = {key: value for key, value in libpq.items() if key in IDENTIFYING and value is not None}
+    libpq = _given(libpq)
+    given = {key: value for key, value in libpq.items() if key in IDENTIFYING}
     database = Database.from_env(connection, environ=environ, given=given, credential=credential)
     return database.connect(**libpq)
 
 
-def is_pgbouncer(port: str | int) -> bool:
+def is_pgbouncer(port: object) -> bool:
     """Tell whether PgBouncer answers at a port, by its number; there may be a list of them."""
-    return not PGBOUNCER_PORTS.isdisjoint(str(port).split(","))
+    return not PGBOUNCER_PORTS.isdisjoint(re.findall(r"\d+", str(port)))
 
 
-def _is_given(keyword: str, value: object) -> bool:
-    """None is not given, unless to a driver's own argument: there it may mean something."""
-    return value is not None or not is_keyword(keyword)
+def _given(libpq: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is given, by libpq's own keywords.
+
+    None is not given, unless to a driver's own argument: there it may mean something.
+    """
+    if any(libpq.get(whole) for whole in WHOLES):
+        raise ConfigError("dsn= and conninfo= are not read here: give their parts as keywords")
+    named = {ALIASES.get(key, key): value for key, value in libpq.items() if key not in WHOLES}
+    return {key: value for key, value in named.items() if value is not None or not is_keyword(key)}
 
 
 def _refuse_exposure(host: str, sslmode: str) -> None:
     if sslmode not in clouds.SSLMODES:
         raise ConfigError(f"sslmode= is none of {', '.join(clouds.SSLMODES)}")
-    if exposure := clouds.exposure(host, sslmode):
+    if exposure := clouds.exposing_sslmode(sslmode) or clouds.exposing_host(host):
         raise ConfigError(f"this connection {exposure}")

@@ -21,6 +21,12 @@ SUFFIX: Final = "/.default"
 """What makes a scope of a resource; managed identities are asked for the resource."""
 
 
+NO_WORDS: Final = "no reason given"
+
+MSALS_NO_WORDS: Final = "None, None"
+"""What msal says for an answer that has neither a code nor a message."""
+
+
 class TokenInfo(NamedTuple):
     """What azure-core's AccessTokenInfo tells, as far as it is used here."""
 
@@ -72,5 +78,6 @@ def _refused(answer: dict[str, Any]) -> Exception:
     """Return the error that azure-identity would have raised, with the endpoint's own words."""
     from azure.core.exceptions import ClientAuthenticationError  # noqa: PLC0415 - slow to import
 
-    words = (str(answer.get(key)) for key in ("error", "error_description") if answer.get(key))
-    return ClientAuthenticationError(message=": ".join(words))
+    # msal's own `error` is a guess.
+    words = str(answer.get("error_description", ""))
+    return ClientAuthenticationError(message=NO_WORDS if words == MSALS_NO_WORDS else words)

@@ -24,6 +24,9 @@ class Part(NamedTuple):
     source: str
     value: str
 
+    def __repr__(self) -> str:
+        return f"<Part of {self.source}>"
+
 
 def gather(
     variables: Iterable[Variable], from_code: Iterable[Variable], prefix: str
@@ -38,9 +41,12 @@ def gather(
     string = separate.pop(CONNECTION_STRING, None)
     given = {part: Part(name, value) for name, part, value in from_code}
     try:
-        parts = (_string_parts(*string) if string else {}) | separate | _proof(given)
+        parts = (_string_parts(*string) if string else {}) | separate
     except ConfigError as error:
         return separate, [*problems, *error.problems, *_faulty(separate)]
+    if "HOST" in given and given["HOST"].value != parts.get("HOST", given["HOST"]).value:
+        parts.pop("HOSTADDR", None)  # the address of a host that is not meant
+    parts |= _proof(given)
     problems += _faulty(parts)
     named = _named_method(parts)
     problems += _missing(parts, named, prefix)

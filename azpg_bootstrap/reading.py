@@ -49,7 +49,10 @@ def read(
         Variable(f"{keyword}=", part_of(keyword), str(value)) for keyword, value in given.items()
     )
     variables = select(connection, environ, optional=bool(from_code))
-    return _read(connection, variables, from_code, app_name(environ))
+    found = _read(connection, variables, from_code, app_name(environ))
+    if isinstance(found, Profile):
+        return found
+    raise ConfigError(*found)  # from here, as the frames below hold the values
 
 
 @lru_cache(maxsize=CACHED_CONNECTIONS)
@@ -58,16 +61,15 @@ def _read(
     variables: tuple[Variable, ...],
     from_code: tuple[Variable, ...],
     app: str | None,
-) -> Profile:
+) -> Profile | list[str]:
+    """Return the profile, or else every problem."""
     parts, problems = gather(variables, from_code, prefix(connection))
     values: dict[str, Any] = {"connection": connection, "app_name": app}
     problems += _check(parts, values)
-    if not problems:
-        profile = Profile(**values)
-        problems += _exposed(parts, profile)
     if problems:
-        raise ConfigError(*problems)
-    return profile
+        return problems
+    profile = Profile(**values)
+    return [*_exposed(parts, profile)] or profile
 
 
 def _check(parts: Mapping[str, Part], values: dict[str, Any]) -> Iterator[str]:
@@ -90,8 +92,10 @@ def _exposed(parts: Mapping[str, Part], profile: Profile) -> Iterator[str]:
     """Say which part would show a token to others."""
     if choose(profile) is AuthMethod.SECRET:
         return
-    for part, (source, _) in parts.items():
-        host = profile.host if part == "HOST" else ""
-        sslmode = profile.sslmode if part == "SSLMODE" else "require"
-        if exposure := clouds.exposure(host, sslmode):
-            yield f"{source} {exposure}"
+    exposures = {
+        "HOST": clouds.exposing_host(profile.host),
+        "SSLMODE": clouds.exposing_sslmode(profile.sslmode),
+    }
+    for part, exposure in exposures.items():
+        if part in parts and exposure:
+            yield f"{parts[part].source} {exposure}"

@@ -15,19 +15,21 @@ class Session(requests.Session):
         """HTTP status or network error, in words; empty if there was no request."""
         self.status = 0
         self.retry_after = 0.0
-        self.is_unreachable = False
+        self.is_unanswered = False
+        """Whether the network failed, or there was no answer in time."""
 
     def send(self, request: requests.PreparedRequest, **arguments: Any) -> requests.Response:
         """Send a request as ever."""
         self.outcome, self.status, self.retry_after = "no answer in time", 0, 0.0
-        self.is_unreachable = False
+        self.is_unanswered = False
         try:
             response = super().send(request, **arguments)
         except requests.Timeout:
+            self.is_unanswered = True
             raise
         except requests.RequestException as error:
             self.outcome = _network_error(error)
-            self.is_unreachable = isinstance(error, requests.ConnectionError)
+            self.is_unanswered = isinstance(error, requests.ConnectionError)
             raise
         self.status = response.status_code
         self.outcome = f"HTTP {self.status}"

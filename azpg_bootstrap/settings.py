@@ -43,8 +43,8 @@ class Settings(BaseSettings):
     """The token scope, if one was given."""
     token_timeout: Annotated[float, BeforeValidator(checks.seconds)] = DEFAULT_TOKEN_TIMEOUT
     """Seconds that a caller waits for a token in all."""
-    keywords: tuple[tuple[str, str], ...] = Field(default=(), repr=False)
-    """Further libpq keywords with their values."""
+    keywords: tuple[tuple[str, str], ...] = Field(default=(), repr=False, exclude=True)
+    """Further libpq keywords with their values; some are secret, so that no dump has them."""
     app_name: str | None = None
     """What the compute service calls this app."""
 

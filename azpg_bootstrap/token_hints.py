@@ -18,6 +18,14 @@ HINTS: Final = (
         lasts=True,
     ),
     Hint(
+        "no-system-identity",
+        ("for system-assigned: HTTP 400",),
+        "This host has no system-assigned identity. Switch it on, or set AZURE_POSTGRESQL_CLIENTID "
+        "to the client id of a user-assigned one.",
+        lasts=True,
+        commands=("{assign_identity}",),
+    ),
+    Hint(
         "identity-unknown",
         ("Identity not found", "No User Assigned", "identity endpoint .* HTTP 400"),
         "This host does not have the identity of that client id. Assign it to the app, or correct "

@@ -62,7 +62,7 @@ class TokenProvider:
         self._timeout = timeout
         self._clock = clock
         self._token: Token | None = None
-        self._failures = 0
+        self._backoff = 0.0
         self._retry_on = 0.0
         self._lock = threading.Lock()
         self._flight: Flight | None = None
@@ -82,8 +82,11 @@ class TokenProvider:
         return self._landed(flight, 0)
 
     def prefetch(self) -> None:
-        """Begin to fetch, unless there is a good token. Never raises: `get` will."""
-        if not self._good_token():
+        """Begin to fetch, unless there is a good token or it failed just now.
+
+        Never raises: `get` will.
+        """
+        if not self._good_token() and self._clock() >= self._retry_on:
             self._join()
 
     def drop(self, value: str) -> bool:
@@ -95,7 +98,7 @@ class TokenProvider:
             token = self._token
             if token is None or token.value != value:
                 return True  # another caller has dropped or replaced it already
-            if self._clock() - token.received_on < JUST_ISSUED:
+            if 0 <= self._clock() - token.received_on < JUST_ISSUED:
                 return False
             self._token = None
             return True
@@ -140,7 +143,7 @@ class TokenProvider:
     def _note_success(self, flight: Flight, token: Token) -> None:
         with self._lock:
             self._token = token
-            self._failures = 0
+            self._backoff = 0.0
             self._retry_on = 0.0
             if self._flight is flight:
                 self._flight = None
@@ -150,9 +153,8 @@ class TokenProvider:
     def _note_failure(self, flight: Flight, error: BaseException) -> None:
         now = self._clock()
         with self._lock:
-            backoff = min(FIRST_BACKOFF * 2**self._failures, MAX_BACKOFF)
-            self._failures += 1
-            self._retry_on = now + backoff * random.uniform(0.5, 1)  # noqa: S311 - no secret
+            self._backoff = min(2 * self._backoff, MAX_BACKOFF) or FIRST_BACKOFF
+            self._retry_on = now + self._backoff * random.uniform(0.5, 1)  # noqa: S311 - no secret
             if self._flight is flight:
                 self._flight = None
             token = self._token

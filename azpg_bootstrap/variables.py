@@ -63,6 +63,9 @@ class Variable(NamedTuple):
     part: str
     value: str
 
+    def __repr__(self) -> str:
+        return f"<Variable {self.name}>"  # debug pages show the variables of a frame
+
 
 def prefix(connection: str | None) -> str:
     """Return what the names of a connection's variables begin with; None is the unnamed one."""
@@ -83,9 +86,11 @@ def select(
     """
     start = prefix(connection)
     found = [
-        Variable(name, part_of(upper.removeprefix(start)), environ[name])
+        Variable(name, part_of(upper.removeprefix(start)), value)
         for upper, name in _names(environ)
         if upper.startswith(start) and _is_ours(upper.removeprefix(start))
+        # Another thread may be changing the environment, as a Functions worker does once.
+        if (value := environ.get(name)) is not None
     ]
     if not found and connection is None:
         found = list(_spring(environ))

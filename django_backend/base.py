@@ -102,6 +102,11 @@ class AzureConnection(Wrapper):
             pool.connection_class = Connector(self._azure_database(), given, pool.connection_class)
         return pool
 
+    def close_pool(self) -> None:
+        """Close the native pool, if there is one: Django would open it first."""
+        if self.alias in self._connection_pools:
+            super().close_pool()
+
     @cached_property
     def wrap_database_errors(self) -> ExplainedErrors:
         """Django's context for a driver's errors, with a note on what to do about them."""
@@ -109,14 +114,19 @@ class AzureConnection(Wrapper):
 
     def _azure_database(self) -> azpg.Database:
         """Return the database; with a pool Django asks for its parameters at each request."""
+        options = self.settings_dict["OPTIONS"]
+        if options.get("service"):
+            raise azpg.ConfigError(
+                "OPTIONS has a service, whose file is not read here: give HOST, NAME and so on"
+            )
         given = {
-            keyword: self.settings_dict[key]
+            keyword: self.settings_dict[key] or options.get(keyword)
             for key, keyword in KEYWORDS.items()
-            if self.settings_dict[key]
+            if self.settings_dict[key] or options.get(keyword)
         }
         if self.settings_dict["NAME"] is None:  # what Django makes and drops databases from
             given["dbname"] = "postgres"
-        connection = self.settings_dict["OPTIONS"].get(AZURE_CONNECTION)
+        connection = options.get(AZURE_CONNECTION)
         if self._found is None or self._found[0] != (connection, given):
             self._found = (connection, given), azpg.Database.from_env(connection, given=given)
         return self._found[1]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
@@ -25,10 +27,24 @@ def _forget() -> None:
     for wrapper in list(wrappers):
         if wrapper.connection is not None:
             _never_free(wrapper.connection)
+            _hang_up(wrapper.connection)
             wrapper.connection = None
+            # Nor is it in the parent's transaction.
+            wrapper.in_atomic_block = wrapper.needs_rollback = False
+            wrapper.savepoint_ids, wrapper.atomic_blocks, wrapper.run_on_commit = [], [], []
     for pool in pools.values():
         _never_free(pool)
     pools.clear()
+
+
+def _hang_up(connection: Any) -> None:
+    """Let nothing that still knows the connection, such as an open cursor, speak to the parent's.
+
+    Its descriptor becomes a socket that leads nowhere; here alone, as descriptors are copied.
+    """
+    here, there = socket.socketpair()
+    with here, there, suppress(Exception):  # a closed connection has none, and says so
+        os.dup2(here.fileno(), connection.fileno())
 
 
 def _never_free(inherited: object) -> None:

@@ -33,7 +33,9 @@ class Connector:
     def __init__(self, database: Database, given: str | None, connection_class: type[Any]) -> None:
         self._database = database
         self._given = given
-        self._class = connection_class
+        # Two threads may come here at once, and the second finds what the first has put there.
+        is_wrapped = isinstance(connection_class, Connector)
+        self._class = connection_class._class if is_wrapped else connection_class
         self._last_error: Exception | None = None
 
     def connect(self, conninfo: str, **params: Any) -> Any:

@@ -167,13 +167,15 @@ def with_engine(make: Callable[..., Any]) -> Opener:
     return opener
 
 
-def with_async_engine(driver: Literal["asyncpg", "psycopg"]) -> Opener:
+def with_async_engine(
+    driver: Literal["asyncpg", "psycopg"], make: Callable[..., Any] | None = None
+) -> Opener:
+    make = make or partial(azpg.sqlalchemy_async_engine, driver=driver)
+
     @asynccontextmanager
     async def opener(database: azpg.Database | None = None, **given: Any) -> AsyncIterator[Open]:
         given = in_asyncpgs_words(given) if driver == "asyncpg" else given
-        engine = azpg.sqlalchemy_async_engine(
-            database, driver=driver, max_overflow=MOST, connect_args=given
-        )
+        engine = make(database, max_overflow=MOST, connect_args=given)
 
         async def open_one() -> Held:
             raw = await engine.connect()
@@ -206,6 +208,15 @@ def attached(url: str) -> Callable[..., Any]:
     return make
 
 
+def attached_async(url: str) -> Callable[..., Any]:
+    def make(database: azpg.Database | None, **keywords: Any) -> Any:
+        from sqlalchemy.ext.asyncio import create_async_engine
+
+        return azpg.attach(create_async_engine(url, **keywords), database)
+
+    return make
+
+
 OPENERS: dict[str, tuple[tuple[str, ...], Opener]] = {
     "psycopg2_connect": ((), connecting(azpg.psycopg2_connect)),
     "psycopg_connect": (("psycopg",), connecting(azpg.psycopg_connect)),
@@ -230,6 +241,10 @@ OPENERS: dict[str, tuple[tuple[str, ...], Opener]] = {
     "async_engine_psycopg": (
         ("sqlalchemy", "greenlet", "psycopg"),
         with_async_engine("psycopg"),
+    ),
+    "async_engine_attached": (
+        ("sqlalchemy", "greenlet", "psycopg"),
+        with_async_engine("psycopg", attached_async("postgresql+psycopg://")),
     ),
 }
 """By name: the packages it takes and how it opens connections; its keywords are libpq's."""

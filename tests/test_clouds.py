@@ -1,6 +1,12 @@
 import pytest
 
-from azpg_bootstrap.clouds import cloud, default_sslmode, exposure
+from azpg_bootstrap.clouds import (
+    cloud,
+    default_sslmode,
+    exposing_host,
+    exposing_sslmode,
+    server_name,
+)
 
 PUBLIC = "https://ossrdbms-aad.database.windows.net/.default"
 COSMOS = "https://token.postgres.cosmos.azure.com/.default"
@@ -56,7 +62,21 @@ def test_one_unverifiable_name_spoils_the_list() -> None:
         ("/run/postgresql", "require", False),
         ("h,/run/postgresql", "verify-full", False),
         ("@abstract", "require", False),
+        ("", "require", False),
+        ("h,", "require", False),
     ],
 )
 def test_where_a_token_may_go(host: str, sslmode: str, safe: bool) -> None:
-    assert (exposure(host, sslmode) is None) is safe
+    assert (exposing_host(host) is None and exposing_sslmode(sslmode) is None) is safe
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("Shop.postgres.database.azure.com.", "shop"),
+        ("shop.postgres.database.azure.com,two.postgres.database.azure.com", None),
+        ("127.0.0.1", None),
+    ],
+)
+def test_what_azure_calls_a_server(host: str, name: str | None) -> None:
+    assert server_name(host) == name

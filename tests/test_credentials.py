@@ -1,12 +1,14 @@
 """Fetching against endpoints that misbehave: how long it takes, how often, and what is said."""
 
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
 import traceback
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,6 +126,48 @@ def test_a_socket_that_never_answers_is_given_up(
     assert "no answer in time" in str(error) or "within 0.5 s: it does not answer" in str(error)
 
 
+def test_an_answer_that_is_lost_is_asked_for_again(
+    sandbox: Sandbox, database: azpg.Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(credentials, "READ_TIMEOUT", 0.3)
+    sandbox.faults(hang=True, count=1)
+    database.password()
+    assert sandbox.token_requests >= 2
+
+
+def test_silence_has_a_cause(
+    sandbox: Sandbox, database: azpg.Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(credentials, "READ_TIMEOUT", 0.1)
+    sandbox.faults(hang=True)
+    error = failure(database)
+    assert ": no answer in time, 4 times" in str(error)
+    assert error.__cause__
+
+
+@pytest.mark.parametrize(
+    ("wanted", "asked"),
+    [("", True), ("prod", True), ("ManagedIdentityCredential", True), ("dev", False)],
+)
+def test_only_a_developers_machine_is_spared_the_question_where_it_is(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, asked: bool
+) -> None:
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", wanted)
+    with socket.create_server(("127.0.0.1", 0)) as metadata_service:
+        monkeypatch.setattr(credentials, "IMDS", metadata_service.getsockname())
+        assert credentials._has_metadata_service() is asked
+
+
+def test_a_host_without_an_identity_of_its_own(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in sandbox.environ(compute="app-service").items():
+        monkeypatch.setenv(name, value)
+    sandbox.faults(status=400)
+    said = str(failure(azpg.Database.from_env()))
+    assert "HTTP 400: no reason given. This host has no system-assigned identity." in said
+
+
 def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:1/msi/token")
     monkeypatch.setenv("IDENTITY_HEADER", "hunter2")
@@ -196,6 +240,33 @@ def test_a_fork_in_the_middle_of_the_imports(sandbox: Sandbox, after: float) -> 
     environ = {**os.environ, **sandbox.environ(), "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", FORKS_DURING_THE_IMPORTS, str(after)]
     subprocess.run(command, env=environ, timeout=30, check=True)
+
+
+IMPORTED_TOO_LATE = """
+import sys
+from azpg_bootstrap import Database, credentials
+
+def ask(credential, scope):
+    known = set(sys.modules)
+    token = asks(credential, scope)
+    print(*set(sys.modules) - known)
+    return token
+
+asks, credentials.ask = credentials.ask, ask
+Database.from_env().password()
+"""
+
+
+@pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES.keys())
+def test_nothing_is_imported_without_the_lock(sandbox: Sandbox, scene: tuple[Any, Any]) -> None:
+    """A fork in the middle of any import could leave the child without that module for good."""
+    auth, compute = scene
+    variables = sandbox.environ(auth, compute=compute) | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    program = [sys.executable, "-c", IMPORTED_TOO_LATE]
+    done = subprocess.run(
+        program, env={**os.environ, **variables}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "\n"
 
 
 PRE_FORKING_SERVER = """

@@ -120,7 +120,7 @@ def test_what_is_given_wins() -> None:
 
 @pytest.mark.parametrize(
     "libpq",
-    [{"sslmode": "prefer"}, {"sslmode": "hunter2"}, {"host": "/tmp"}, {"sslmode": 1}],
+    [{"sslmode": "prefer"}, {"sslmode": "hunter2"}, {"host": "/tmp"}, {"sslmode": 1}, {"host": ""}],
 )
 def test_a_token_goes_nowhere_in_clear(libpq: dict[str, str]) -> None:
     with pytest.raises(azpg.ConfigError) as caught:
@@ -223,3 +223,22 @@ def test_nothing_that_gets_out_has_a_secret(
             text += "".join(traceback.format_exception(caught.value))
             assert not any(secret in text for secret in shown if secret)
     assert not any(secret in caplog.text for secret in shown if secret)
+
+
+def test_an_address_goes_with_its_host() -> None:
+    found = database(HOSTADDR="192.0.2.1")
+    assert found.params()["hostaddr"] == "192.0.2.1"
+    assert found.params(host=HOST)["hostaddr"] == "192.0.2.1"
+    assert "hostaddr" not in found.params(host="replica")
+    assert found.params(host="replica", hostaddr="192.0.2.2")["hostaddr"] == "192.0.2.2"
+    environ = BASE | {"AZURE_POSTGRESQL_HOSTADDR": "192.0.2.1"}
+    assert "hostaddr" not in azpg.Database.from_env(environ=environ, given={"host": "r"}).params()
+
+
+def test_psycopg2s_names_for_the_parts_and_the_whole() -> None:
+    assert database().params(database="e")["dbname"] == "e"
+    for whole in ("dsn", "conninfo"):
+        with pytest.raises(azpg.ConfigError, match="give their parts as keywords"):
+            database().params(**{whole: "dbname=e"})
+    with pytest.raises(azpg.ConfigError, match="give their parts as keywords"):
+        azpg.connect(environ=BASE, dsn="dbname=e")

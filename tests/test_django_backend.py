@@ -112,6 +112,25 @@ def test_settings_win_over_the_environment(sandbox: Sandbox, project: Path) -> N
     assert found == ["azpg-identity", "till", "require"]
 
 
+def test_options_win_over_the_environment_too(sandbox: Sandbox, project: Path) -> None:
+    options = {"user": "azpg-identity", "host": "replica.invalid", "port": 6432}
+    configure(project, str({"default": {"ENGINE": "django_backend", "OPTIONS": options}}))
+    found = shell(
+        project,
+        sandbox.environ("user-assigned", "django") | {"AZURE_POSTGRESQL_HOSTADDR": "127.0.0.1"},
+        "params = connection.get_connection_params()\n"
+        "found = [params['user'], params['host'], params['port'], 'hostaddr' in params,\n"
+        "         connection.settings_dict['DISABLE_SERVER_SIDE_CURSORS']]",
+    )
+    assert found == ["azpg-identity", "replica.invalid", "6432", False, True]
+
+
+def test_a_service_is_not_passed_over_in_silence(sandbox: Sandbox, project: Path) -> None:
+    configure(project, str({"default": {"ENGINE": "django_backend", "OPTIONS": {"service": "x"}}}))
+    said = manage(project, sandbox.environ(client="django"), "migrate", code=1)
+    assert "ImproperlyConfigured: database 'default': OPTIONS has a service" in said
+
+
 def test_settings_can_do_without_the_environment(sandbox: Sandbox, project: Path) -> None:
     environ = sandbox.environ("secret", "django")
     parts = {

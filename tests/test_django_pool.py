@@ -105,6 +105,62 @@ def test_a_fork_never_uses_its_parents_connections(
     assert found == [all_right, own_connections, parents_used, parents_usable]
 
 
+IN_A_TRANSACTION = (
+    QUIET
+    + """
+import gc, os
+from django.db import transaction
+from shop.models import Item
+
+def rolled_back():
+    try:
+        with transaction.atomic(durable=True):
+            Item.objects.create(name="rolled back")
+            transaction.on_commit(lambda: print("never"))
+            raise LookupError
+    except LookupError:
+        return Item.objects.filter(name="rolled back").count() == 0
+
+def committed():
+    done = []
+    transaction.on_commit(lambda: done.append(1))
+    return done == [1]
+
+with connection.schema_editor() as editor:
+    editor.create_model(Item)
+Item.objects.bulk_create(Item(name=str(number)) for number in range(50))
+with transaction.atomic():
+    items = Item.objects.iterator(chunk_size=5)
+    next(items)
+    if not (child := os.fork()):
+        del items; gc.collect()  # which would have the parent's cursor closed
+        right = rolled_back() and committed()
+        connection.close()
+        os._exit(0 if right else 1)
+    found = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), len(list(items))]
+with connection.schema_editor() as editor:
+    editor.delete_model(Item)
+connection.close(); connection.close_pool()
+"""
+)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+@pytest.mark.parametrize(("database", "driver"), KINDS)
+def test_a_fork_in_a_transaction_is_not_in_it(
+    sandbox: Sandbox, project: Path, database: dict[str, Any], driver: dict[str, str]
+) -> None:
+    with_database(project, database)
+    assert shell(project, sandbox.environ(client="django") | driver, IN_A_TRANSACTION) == [0, 49]
+
+
+def test_closing_a_pool_that_is_not_there_takes_no_token(sandbox: Sandbox, project: Path) -> None:
+    with_database(project, POOL)
+    sandbox.faults(status=400)
+    program = "connection.close_pool(); found = ['closed']"
+    assert shell(project, sandbox.environ(client="django"), program) == ["closed"]
+
+
 @with_pool
 def test_a_pool_closes_reopens_checks_and_changes_its_time_zone(
     sandbox: Sandbox, project: Path

@@ -1,6 +1,7 @@
 """asyncpg is told in its own words what libpq is told in libpq's."""
 
 import asyncio
+import ssl
 from pathlib import Path
 
 import certifi
@@ -40,12 +41,13 @@ def outcome(open_and_close: object) -> str:
 
 
 @pytest.mark.parametrize("sslmode", ["require", "verify-ca", "verify-full"])
-@pytest.mark.parametrize("roots", ["sandbox's", "others", "missing", None])
+@pytest.mark.parametrize("roots", ["sandbox's", "others", "missing", "system", None])
 @pytest.mark.parametrize("host", ["localhost", ELSEWHERE])
 def test_an_sslmode_means_what_it_means_to_libpq(
     sandbox: Sandbox, database: azpg.Database, sslmode: str, roots: str | None, host: str
 ) -> None:
     files = {"sandbox's": sandbox.ca_file, "others": certifi.where(), "missing": "/nowhere.pem"}
+    files["system"] = "system"
     libpq = {"sslmode": sslmode, "sslrootcert": files.get(roots or "")}
     libpq |= {"host": host, "hostaddr": "127.0.0.1"}
 
@@ -175,3 +177,21 @@ def test_a_file_that_is_no_certificate_is_named(tmp_path: Path) -> None:
     pem.write_text("no certificate")
     with pytest.raises(azpg.ConfigError, match="sslcert= names a file that cannot be used"):
         translate(azpg.Database(SETTINGS), sslcert=str(pem))
+
+
+@pytest.mark.parametrize(
+    "libpq", [{"ssl_min_protocol_version": "SSLv3"}, {"connect_timeout": "soon"}, {"port": "five"}]
+)
+def test_what_libpq_refuses_is_refused(database: azpg.Database, libpq: dict[str, str]) -> None:
+    with pytest.raises(azpg.ConfigError, match=next(iter(libpq))):
+        translate(database, sslmode="require", **libpq)
+
+
+def test_the_case_of_a_tls_version_does_not_matter(database: azpg.Database) -> None:
+    context = translate(database, sslmode="require", ssl_max_protocol_version="tlsv1.2")["ssl"]
+    assert isinstance(context, ssl.SSLContext)
+    assert context.maximum_version is ssl.TLSVersion.TLSv1_2
+
+
+def test_libpqs_name_for_the_database(database: azpg.Database) -> None:
+    assert translate(database, dbname="e", sslmode="require")["database"] == "e"

@@ -78,6 +78,7 @@ TEXTS = [
 # What is in the text of a TokenError: azure-identity's words, Entra's, those of the endpoints.
 TOKEN_TEXTS = [
     ("No connection adapters were found for '[Managed identity has been", "endpoint-hidden"),
+    ("for system-assigned: HTTP 400: Identity not found", "no-system-identity"),
     ("HTTP 400: No User Assigned or Delegated Managed Identity found for", "identity-unknown"),
     ("HTTP 400: invalid_request: Identity not found", "identity-unknown"),
     ("HTTP 401: AADSTS7000215: Invalid client secret provided.", "secret-refused"),

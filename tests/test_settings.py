@@ -1,5 +1,6 @@
 import dataclasses
 import pickle
+import traceback
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from azpg_bootstrap.variables import VARIABLES, connections
 HOST = "srv.postgres.database.azure.com"
 CLIENT_ID = "c0dec11e-0000-4000-8000-000000000002"
 SECRET = "hunter2"
+
+NO_NAME_ALONE = "AZURE_POSTGRESQL_HOST is no server name alone: a port has a variable of its own"
 
 BASE = {"HOST": HOST, "DATABASE": "d", "USER": "u"}
 PRINCIPAL = {"CLIENTID": CLIENT_ID, "CLIENTSECRET": SECRET, "TENANTID": "t"}
@@ -206,6 +209,10 @@ BAD = {
     ),
     "no TLS by SSL": (BASE | {"SSL": "false"}, ["AZURE_POSTGRESQL_SSL may send the token"]),
     "a socket": (BASE | {"HOST": "/tmp"}, ["AZURE_POSTGRESQL_HOST is a Unix socket"]),
+    "host with a port": (BASE | {"HOST": f"{HOST}:5432"}, [NO_NAME_ALONE]),
+    "host in quotes": (BASE | {"HOST": f'"{HOST}"'}, ["AZURE_POSTGRESQL_HOST is no server name"]),
+    "host after a protocol": (BASE | {"HOST": f"tcp:{HOST}"}, [NO_NAME_ALONE]),
+    "half a list of hosts": (BASE | {"HOST": f"{HOST},"}, ["AZURE_POSTGRESQL_HOST has a comma"]),
     "host of two words": (BASE | {"HOST": f"h {SECRET}"}, ["AZURE_POSTGRESQL_HOST is no server"]),
     "half a service principal": (
         BASE | {"CLIENTSECRET": SECRET, "CLIENTID": CLIENT_ID},
@@ -374,3 +381,44 @@ def test_nothing_but_config_errors_comes_out(environ: dict[str, str]) -> None:
         return
     assert refused.problems
     assert refused.__context__ is None
+
+
+def test_a_name_in_full_is_the_name_in_the_certificate() -> None:
+    assert load(**BASE | {"HOST": f"{HOST}."}).host == HOST
+    assert load(**BASE | {"HOST": "2001:db8::1"}).host == "2001:db8::1"
+
+
+def test_a_very_short_time_is_one() -> None:
+    assert load(**BASE, TOKEN_TIMEOUT="0.00001").token_timeout == 0.00001
+
+
+def test_no_dump_and_no_frame_has_a_secret() -> None:
+    """Debug pages show the variables of every frame."""
+    parts = {"PASSWORD": SECRET, "SSLPASSWORD": SECRET}
+    settings = load(**BASE, **parts)
+    assert dict(settings.profile.keywords)["sslpassword"] == SECRET
+    assert SECRET not in f"{settings.model_dump()} {settings.model_dump_json()}"
+    with pytest.raises(ConfigError) as caught:
+        load_settings(environ=Environ(variables(BASE | parts | {"PORT": "0"})))
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    ours = [frame for frame in shown.stack if "azpg_bootstrap" in frame.filename]
+    assert ours
+    assert not any(SECRET in str(frame.locals) for frame in ours)
+
+
+class Environ(dict[str, str]):
+    """As discreet as os.environ would have to be."""
+
+    def __repr__(self) -> str:
+        return "environ"
+
+
+def test_a_variable_may_vanish_meanwhile() -> None:
+    """A Functions worker clears and refills its environment while threads of it run."""
+
+    class Vanishing(dict[str, str]):
+        def get(self, _name: str, default: Any = None) -> Any:
+            return default
+
+    with pytest.raises(ConfigError, match="no AZURE_POSTGRESQL_"):
+        load_settings(environ=Vanishing(variables(BASE)))

@@ -293,3 +293,34 @@ def test_nothing_shows_the_token(provider: TokenProvider, caplog: pytest.LogCapt
         token = provider.get()
     assert "token 1" not in f"{token!r} {provider!r} {caplog.text}"
     assert "token from the issuer after" in caplog.text
+
+
+def test_a_long_outage_is_told_as_quickly_as_a_short_one(
+    provider: TokenProvider, issuer: Issuer
+) -> None:
+    issuer.fails = TokenError("down")
+    for _ in range(1100):  # doubled as often, a back-off is more than a float can hold
+        with pytest.raises(TokenError, match="down"):
+            provider.get()
+
+
+def test_prefetch_leaves_an_endpoint_alone_that_has_just_failed(
+    provider: TokenProvider, issuer: Issuer, clock: Clock
+) -> None:
+    issuer.fails = TokenError("down")
+    with pytest.raises(TokenError):
+        provider.get()
+    provider.prefetch()
+    assert issuer.requests == 1
+    clock.now += MAX_BACKOFF
+    provider.prefetch()
+    until(no_thread_is_fetching)
+    assert issuer.requests == 2
+
+
+def test_a_refused_token_goes_though_the_clock_went_back(
+    provider: TokenProvider, clock: Clock
+) -> None:
+    token = provider.get()
+    clock.now -= HOUR
+    assert provider.drop(token.value)

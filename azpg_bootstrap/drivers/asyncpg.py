@@ -85,10 +85,7 @@ async def _login(
 
 def to_libpq(keywords: Mapping[str, Any]) -> dict[str, Any]:
     """Return asyncpg's keywords with libpq's where libpq has them; the others as they are."""
-    if keywords.get("dsn"):
-        raise ConfigError("asyncpg's dsn= is not read here: give its parts as keywords")
-    given = {key: value for key, value in keywords.items() if key != "dsn"}
-    given["dbname"] = given.pop("database", None)
+    given = dict(keywords)
     for key in ("host", "port"):
         if isinstance(given.get(key), list | tuple):
             given[key] = ",".join(map(str, given[key]))
@@ -139,13 +136,13 @@ def _refuse_what_asyncpg_lacks(params: Mapping[str, Any]) -> None:
 
 
 def _ports(params: Mapping[str, Any], count: int) -> list[int]:
-    ports = [int(port) for port in str(params["port"]).split(",")]
+    ports = [int(_number("port", port)) for port in str(params["port"]).split(",")]
     return ports * count if len(ports) == 1 else ports
 
 
 def _timeout(params: Mapping[str, Any], hosts: int) -> float | None:
     """Return seconds for all hosts together; libpq's are for each, and 0 is for ever."""
-    seconds = float(params.get("connect_timeout", 0))
+    seconds = _number("connect_timeout", params.get("connect_timeout", 0))
     return seconds * hosts if seconds > 0 else None
 
 
@@ -161,3 +158,10 @@ async def _ssl(params: Mapping[str, Any]) -> Any:
     if "hostaddr" in params:
         context.server_name = params["host"]
     return context
+
+
+def _number(keyword: str, value: Any) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise ConfigError(f"{keyword}= is no number") from None

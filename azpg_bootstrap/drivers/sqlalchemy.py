@@ -86,7 +86,8 @@ def _connect(
         keywords.setdefault("prepared_statement_cache_size", 0)
         keywords.setdefault("prepared_statement_name_func", str)
     aconnect: Any = asyncpg_connect if dialect.driver == "asyncpg" else psycopg_aconnect
-    keywords["async_creator_fn"] = partial(aconnect, database)
+    # Its first argument is the URL's own string, which has nothing that the keywords have not.
+    keywords.setdefault("async_creator_fn", lambda *_, **given: aconnect(database, **given))
     return None  # SQLAlchemy goes on with the keywords as they are now
 
 
