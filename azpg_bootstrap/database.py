@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 
 import certifi
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection as Psycopg2Connection  # noqa: N812
 
     from azpg_bootstrap.settings import Settings
+
+    Own = TypeVar("Own", bound=Psycopg2Connection)
 
 PACKAGE: Final = "azpg-bootstrap"
 
@@ -198,6 +200,12 @@ class Database:
         """Forget a token that the server refused; return whether there may be a better one."""
         return self._tokens is not None and self._tokens.drop(password)
 
+    @overload
+    def connect(self, *, connection_factory: Callable[..., Own], **libpq: Any) -> Own: ...
+
+    @overload
+    def connect(self, *, connection_factory: None = None, **libpq: Any) -> Psycopg2Connection: ...
+
     def connect(self, **libpq: Any) -> Psycopg2Connection:
         """Open a psycopg2 connection; libpq keywords and psycopg2's own arguments win.
 
@@ -205,7 +213,8 @@ class Database:
         """
         from azpg_bootstrap import drivers  # noqa: PLC0415 - imports the drivers
 
-        return drivers.psycopg2_connect(self, **libpq)
+        connection: Psycopg2Connection = drivers.psycopg2_connect(self, **libpq)
+        return connection
 
     def _secret(self) -> str:
         return self.profile.password or ""
@@ -267,6 +276,28 @@ def prefetch(connection: str | None = None, *, environ: Mapping[str, str] = os.e
         Database.from_env(connection, environ=environ).prefetch()
 
 
+@overload
+def connect(
+    connection: str | None = None,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    credential: TokenCredential | None = None,
+    connection_factory: Callable[..., Own],
+    **libpq: Any,
+) -> Own: ...
+
+
+@overload
+def connect(
+    connection: str | None = None,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    credential: TokenCredential | None = None,
+    connection_factory: None = None,
+    **libpq: Any,
+) -> Psycopg2Connection: ...
+
+
 def connect(
     connection: str | None = None,
     *,
@@ -285,7 +316,8 @@ def connect(
     libpq = _given(libpq)
     given = {key: value for key, value in libpq.items() if key in IDENTIFYING}
     database = Database.from_env(connection, environ=environ, given=given, credential=credential)
-    return database.connect(**libpq)
+    opened: Psycopg2Connection = database.connect(**libpq)
+    return opened
 
 
 def is_pgbouncer(port: object) -> bool:

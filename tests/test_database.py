@@ -10,6 +10,7 @@ import pytest
 import azpg_bootstrap as azpg
 from azpg_bootstrap import pg_environ
 from azpg_bootstrap.claims import claims
+from azpg_bootstrap.environment import VARIABLES
 from azpg_bootstrap.sandbox import Sandbox
 from azpg_bootstrap.sandbox.variables import Auth, Client
 
@@ -202,6 +203,13 @@ def test_pg_environ() -> None:
     assert found["PGPASSWORD"] == "p"
     assert found["PGSSLMODE"] == "verify-full"
     assert "keepalives_idle" not in str(found)
+
+
+def test_pg_environ_knows_every_variable_of_libpqs() -> None:
+    pq = pytest.importorskip("psycopg.pq")
+    options = pq.Conninfo.get_defaults()
+    known = {each.keyword.decode(): each.envvar.decode() for each in options if each.envvar}
+    assert known.items() <= VARIABLES.items()
 
 
 def test_nothing_that_gets_out_has_a_secret(

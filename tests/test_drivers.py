@@ -2,10 +2,14 @@
 
 import asyncio
 import logging
+import socket
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 import psycopg2
 import pytest
@@ -126,6 +130,40 @@ def test_a_refusal_that_no_token_mends_is_not_retried(
     assert "AAD_AUTH_TOKENTYPE_APP_USER" in str(error)
     assert "set AZURE_POSTGRESQL_USER" in notes(error)
     assert sandbox.refused_logins == 1
+
+
+@pytest.mark.parametrize("opener", openers(*RAISING))
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [
+        ({"port": 1}, "Nothing answers there."),
+        ({"port": "silent", "connect_timeout": 1}, "Nothing answers there."),
+        ({"host": "no-such-host.invalid"}, "The server's name cannot be resolved"),
+        ({"port": "plain"}, "The server wants TLS"),
+        ({"host": "db.example.com", "hostaddr": "127.0.0.1"}, "is for another name"),
+    ],
+    ids=["refused", "silent", "unknown host", "no TLS", "certificate for another name"],
+)
+def test_what_the_network_does_is_explained_as_well(
+    database: azpg.Database, opener: Opener, given: dict[str, Any], advice: str
+) -> None:
+    answers = {"silent": b"", "plain": b"N"}
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = given.get("port")
+        if port in answers:
+            threading.Thread(target=answer, args=(server, answers[port]), daemon=True).start()
+            given = given | {"port": server.getsockname()[1]}
+        error = refusal(opener, database, sslmode="verify-full", **given)
+    assert advice in notes(error)
+
+
+def answer(server: socket.socket, what: bytes) -> None:
+    """Answer whoever connects with one thing, and then with silence."""
+    kept = []
+    with suppress(OSError):  # the test is over
+        while True:
+            kept.append(server.accept()[0])
+            kept[-1].sendall(what)
 
 
 @pytest.mark.parametrize("opener", openers(*RAISING))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def log_in(database: Database, **libpq: Any) -> Psycopg2Connection:
     """Open a connection whose statements are each a transaction. Raises Failure."""
     with translated():
-        connection = database.connect(**libpq)
+        connection: Psycopg2Connection = database.connect(**libpq)
         connection.autocommit = True
         return connection
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from azpg_bootstrap.database import Database, is_pgbouncer
 from azpg_bootstrap.drivers import tls
@@ -15,6 +15,9 @@ from azpg_bootstrap.errors import ConfigError
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Pool, Record
+
+    OwnConnection = TypeVar("OwnConnection", bound=Connection[Any])
+    OwnRecord = TypeVar("OwnRecord", bound=Record)
 
 SAME: Final = frozenset(
     """host port user password passfile service target_session_attrs krbsrvname gsslib""".split()
@@ -37,9 +40,25 @@ TRANSLATED: Final = frozenset(
 )
 
 
+@overload
+async def asyncpg_connect(
+    database: Database | None = None, /, *, connection_class: type[OwnConnection], **keywords: Any
+) -> OwnConnection: ...
+
+
+@overload
+async def asyncpg_connect(
+    database: Database | None = None, /, *, record_class: type[OwnRecord], **keywords: Any
+) -> Connection[OwnRecord]: ...
+
+
+@overload
 async def asyncpg_connect(
     database: Database | None = None, /, **keywords: Any
-) -> Connection[Record]:
+) -> Connection[Record]: ...
+
+
+async def asyncpg_connect(database: Database | None = None, /, **keywords: Any) -> Connection[Any]:
     """Open an asyncpg connection; keywords are asyncpg's own, but for `dsn`.
 
     Raises asyncpg's errors with a note on what to do, ConfigError, TokenError and
@@ -54,7 +73,17 @@ async def asyncpg_connect(
     return connection
 
 
-def asyncpg_pool(database: Database | None = None, /, **keywords: Any) -> Pool[Record]:
+@overload
+def asyncpg_pool(
+    database: Database | None = None, /, *, record_class: type[OwnRecord], **keywords: Any
+) -> Pool[OwnRecord]: ...
+
+
+@overload
+def asyncpg_pool(database: Database | None = None, /, **keywords: Any) -> Pool[Record]: ...
+
+
+def asyncpg_pool(database: Database | None = None, /, **keywords: Any) -> Pool[Any]:
     """Make an asyncpg pool that asks for a token at each connection it opens.
 
     Keywords are those of asyncpg.create_pool, but for `dsn`. Raises as `asyncpg_connect` does,

@@ -15,10 +15,23 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection as Psycopg2Connection  # noqa: N812
     from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
+    Own = TypeVar("Own", bound=Psycopg2Connection)
     SyncC = TypeVar("SyncC", bound=Connection[Any])
     AsyncC = TypeVar("AsyncC", bound=AsyncConnection[Any])
 
 Opened = TypeVar("Opened")
+
+
+@overload
+def psycopg2_connect(
+    database: Database | None = None, /, *, connection_factory: Callable[..., Own], **keywords: Any
+) -> Own: ...
+
+
+@overload
+def psycopg2_connect(
+    database: Database | None = None, /, *, connection_factory: None = None, **keywords: Any
+) -> Psycopg2Connection: ...
 
 
 def psycopg2_connect(database: Database | None = None, /, **keywords: Any) -> Psycopg2Connection:
