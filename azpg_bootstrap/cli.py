@@ -6,8 +6,9 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Final, NamedTuple, get_args
 
 from azpg_bootstrap.commands.exits import Exit, Failure, code_of
@@ -18,6 +19,7 @@ LOG_FORMAT: Final = "%(asctime)s %(name)s %(levelname)s %(message)s"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; errors are a sentence on standard error."""
+    _replace_closed_streams()
     words = sys.argv[1:] if arguments is None else arguments
     options = _parser(words).parse_args(words)
     try:
@@ -40,6 +42,7 @@ def _run(options: argparse.Namespace) -> int:
     """Run the command; return its exit code, also where it ends in an error that we know."""
     try:
         command = import_module(f"azpg_bootstrap.commands.{options.module}")
+        _quiet_other_libraries()
         return int(getattr(command, options.function)(options))
     except (KeyboardInterrupt, OSError):
         raise
@@ -55,6 +58,8 @@ def _run(options: argparse.Namespace) -> int:
 def _sentence(error: Exception) -> str:
     if isinstance(error, (AzpgError, Failure)):
         return str(error)
+    if isinstance(error, UnicodeEncodeError):
+        return f"cannot write this in {error.encoding}: set PYTHONIOENCODING=utf-8"
     # There may be a secret in the text of what nobody thought of.
     return f"unexpected {type(error).__name__}; the same with --debug tells more"
 
@@ -66,7 +71,24 @@ def _code(error: Exception) -> int:
 
 
 def _say(sentence: str) -> None:
-    sys.stderr.write(f"azpg: {sentence}\n")
+    with suppress(OSError):  # where nobody can be told, the exit code still tells
+        sys.stderr.write(f"azpg: {sentence}\n")
+
+
+def _replace_closed_streams() -> None:
+    """Have output go nowhere where the shell has closed it, as by >&-."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - to stay
+
+
+def _quiet_other_libraries() -> None:
+    """Keep what other libraries log off standard error, where an error is one sentence."""
+    import logging  # noqa: PLC0415 - the command has imported it anyway
+
+    root = logging.getLogger()
+    if not root.handlers:
+        root.addHandler(logging.NullHandler())
 
 
 @contextmanager

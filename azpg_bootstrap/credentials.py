@@ -13,6 +13,7 @@ import socket
 import time
 from contextlib import suppress
 from importlib import import_module
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Final
 
 from azpg_bootstrap import clouds, forking, hints, token_hints
@@ -76,6 +77,9 @@ WORKLOAD_VARIABLES: Final = (
 
 JWT: Final = re.compile(r"eyJ[\w-]{5,}(\.[\w-]*)*")
 """The beginning of every token; an endpoint's broken answer may have one in it."""
+
+WRAPPING: Final = re.compile(r".*Attempted credentials:\s*|\s*To mitigate this issue.*", re.DOTALL)
+"""What a chain puts around the errors of its credentials, which are what matters."""
 
 MAX_REASON: Final = 300
 """Characters of a credential's own error that are shown: its first sentence or two."""
@@ -225,9 +229,11 @@ def _wait(session: Session, pause: float | None) -> float | None:
 
 def _token_error(source: str, outcome: str, reason: str, failure: Exception) -> TokenError:
     is_clean = not JWT.search(str(failure))
-    reason = " ".join(reason.split())[:MAX_REASON] if is_clean else ""
+    reason = WRAPPING.sub("", reason).replace("\n\t", "; ") if is_clean else ""
+    reason = shorten(reason, MAX_REASON, placeholder=" ...")
     facts = ": ".join(part for part in (f"no token from {source}", outcome, reason) if part)
     hint = hints.find(facts, token_hints.HINTS)
-    error = TokenError(f"{facts}. {hint.advice}" if hint else facts)
+    stop = "" if facts.endswith(".") else "."
+    error = TokenError(f"{facts}{stop} {hint.advice}" if hint else facts)
     error.__cause__ = failure if is_clean else None
     return error

@@ -103,7 +103,7 @@ HINTS: Final = (
     ),
     Hint(
         "not-logged-in",
-        ("Please run 'az login'", "azd auth login"),
+        ("Please run 'az login'", "run 'azd auth login'"),
         "You are not logged in. Do so, in the server's tenant if you have several.",
         lasts=True,
         commands=("az login",),

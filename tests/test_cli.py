@@ -1,4 +1,5 @@
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -61,7 +62,9 @@ database.connect().close()
         (["sandbox", "--token-lifetime", "x", "--", "true"], 2, "invalid float value"),
         (["sandbox", "--auth", "x", "--", "true"], 2, "invalid choice: 'x'"),
         (["sandbox", "--", "no-such-program"], 127, "no-such-program: No such file or directory"),
+        (["sandbox", "--", "/etc/passwd"], 126, "/etc/passwd: Permission denied"),
         (["sandbox", "--", "sh", "-c", "kill -9 $$"], 137, ""),
+        (["grants", "--json"], 2, "--json is for --check"),
     ],
 )
 def test_bad_input(arguments: list[str], code: int, sentence: str) -> None:
@@ -84,6 +87,63 @@ def test_an_interrupted_sandbox_leaves_nothing_behind(tmp_path: Path, number: in
         process.send_signal(number)
     assert process.wait(20) == 128 + number
     assert not folder.exists()
+
+
+def in_a_shell(line: str, code: int, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = f"{shlex.join(AZPG)} {line}"
+    done = subprocess.run(
+        ["sh", "-c", command],
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-"])
+def test_closed_streams_change_no_exit_code(sandbox: Sandbox, closed: str) -> None:
+    environ = sandbox.environ("secret", "django")
+    in_a_shell(f"wait {closed}", Exit.DONE, **environ)
+    in_a_shell(f"check {closed}", Exit.DONE, **environ)
+    environ["AZURE_POSTGRESQL_USER"] = "nobody"
+    in_a_shell(f"wait {closed}", Exit.SERVER, **environ)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_an_error_that_nobody_can_be_told_has_its_exit_code(sandbox: Sandbox) -> None:
+    environ = sandbox.environ("secret", "django") | {"AZURE_POSTGRESQL_USER": "nobody"}
+    in_a_shell("wait 2>/dev/full", Exit.SERVER, **environ)
+
+
+def test_an_encoding_without_the_word(sandbox: Sandbox) -> None:
+    """A report does without it; SQL has to be exact."""
+    environ = sandbox.environ(client="django")
+    environ |= {"AZURE_POSTGRESQL_USER": "Zoë", "PYTHONIOENCODING": "ascii"}
+    assert '"Zo\\xeb"' in in_a_shell("check", Exit.SERVER, **environ).stdout
+    said = in_a_shell("role", Exit.FAILED, **environ).stderr
+    assert said == "azpg: cannot write this in ascii: set PYTHONIOENCODING=utf-8\n"
+
+
+@pytest.mark.parametrize(
+    ("login", "sentence"),
+    [
+        ("not-logged-in", "AzureCliCredential: Please run 'az login'"),
+        ("login-expired", "AzureCliCredential: ERROR: AADSTS700082"),
+    ],
+)
+def test_a_developers_login_is_told_in_one_sentence(
+    sandbox: Sandbox, login: str, sentence: str
+) -> None:
+    environ = sandbox.environ("developer")
+    sandbox.faults(login=login)
+    said = azpg("token", code=Exit.TOKEN, **environ).stderr
+    assert said.startswith(
+        f"azpg: no token from Azure CLI or Azure Developer CLI for developer: {sentence}"
+    )
+    assert said.count("\n") == 1
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")

@@ -14,6 +14,9 @@ from azpg_bootstrap.sandbox import Sandbox
 
 OWNER = 'own"er'
 
+EXTENSION = "pg_stat_statements"
+"""One with a view; it belongs to the superuser, whom Azure lets nobody be."""
+
 runs = count()
 
 
@@ -117,6 +120,18 @@ def test_tables_to_come_are_granted(stage: Stage, table: str) -> None:
     stage.superuser('GRANT CREATE ON SCHEMA public TO "own""er"')
     stage.superuser('SET ROLE "own""er"; CREATE TABLE offspring (id serial)')
     assert stage.azpg("grants", "--check") == ""
+
+
+def test_what_belongs_to_an_extension_is_its_own_affair(stage: Stage, table: str) -> None:
+    stage.administrator("postgres", stage.azpg("role"))
+    stage.superuser(f"CREATE EXTENSION {EXTENSION} SCHEMA public")
+    try:
+        script = stage.azpg("grants")
+        assert "azuresu" not in script
+        stage.administrator(stage.sandbox.database, script)
+        assert stage.azpg("grants", "--check") == ""
+    finally:
+        stage.superuser(f"DROP EXTENSION {EXTENSION}")
 
 
 def test_to_read_only(stage: Stage, table: str) -> None:

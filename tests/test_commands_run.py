@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +110,24 @@ def test_programs_that_cannot_be_run(sandbox: Sandbox, tmp_path: Path) -> None:
     plain.write_text("no program")
     done = azpg("exec", "--", str(plain), code=Exit.NOT_RUNNABLE, **environ)
     assert done.stderr == f"azpg: {plain}: Permission denied\n"
+
+
+def test_a_program_without_a_name(sandbox: Sandbox) -> None:
+    done = azpg("exec", "--", "", code=Exit.NOT_FOUND, **sandbox.environ("secret"))
+    assert done.stderr == "azpg: the program to run has no name\n"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGPIPE"), reason="this platform has no such signal")
+def test_pipes_end_quietly_in_the_child(sandbox: Sandbox) -> None:
+    environ = sandbox.environ("secret")
+    done = azpg("exec", "--", "sh", "-c", "yes | head -n 1; trap", **environ)
+    assert (done.stdout, done.stderr) == ("y\n", "")
+
+
+def test_an_export_takes_away_what_leads_elsewhere(sandbox: Sandbox) -> None:
+    foreign = {"PGSERVICE": "other", "PGHOSTADDR": "192.0.2.1", "PGTZ": "UTC", "PGUSER": "x"}
+    said = azpg("env", "--export", **sandbox.environ("secret"), **foreign).stdout
+    assert said.startswith("unset PGHOSTADDR\nunset PGSERVICE\nexport ")
 
 
 def test_export_is_what_a_shell_reads(sandbox: Sandbox, tmp_path: Path) -> None:

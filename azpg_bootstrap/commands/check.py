@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from io import TextIOWrapper
 from typing import Final
 
 from azpg_bootstrap.commands import approach, arrival, network
@@ -34,8 +35,12 @@ STEPS: Final[dict[str, Callable[[Walk], Finding]]] = {
 
 def run(options: argparse.Namespace) -> int:
     """Print what is found; return 0 only if a query ran."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A name that this terminal cannot show is no reason to end without a diagnosis.
+        sys.stdout.reconfigure(errors="backslashreplace")
     walk = Walk(options.connection, os.environ)
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    is_plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
+    colour = sys.stdout.isatty() and not is_plain
     findings = []
     code = Exit.DONE
     try:

@@ -11,9 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from azpg_bootstrap import environment
 from azpg_bootstrap.commands.exits import Exit
 from azpg_bootstrap.commands.run import connection_environ
 from azpg_bootstrap.variables import VARIABLES, Variable, intended, prefix, select
+
+PG_VARIABLES: Final = frozenset(environment.VARIABLES.values())
 
 STARS: Final = "******"
 
@@ -41,7 +44,8 @@ class State:
 def run(options: argparse.Namespace) -> int:
     """Print the listing, as text or JSON, or lines for a shell."""
     if options.export:
-        lines = list(export(connection_environ(options.connection)))
+        ours = connection_environ(options.connection)
+        lines = list(export(ours, PG_VARIABLES & os.environ.keys() - ours.keys()))
     else:
         states = list(listing(options.connection, os.environ))
         lines = [_json(states)] if options.json else list(_table(states))
@@ -49,8 +53,9 @@ def run(options: argparse.Namespace) -> int:
     return Exit.DONE
 
 
-def export(environ: Mapping[str, str]) -> Iterator[str]:
-    """Return lines that a POSIX shell reads."""
+def export(environ: Mapping[str, str], leftovers: Iterable[str] = ()) -> Iterator[str]:
+    """Return lines that a POSIX shell reads; leftovers would lead it to another server."""
+    yield from (f"unset {name}" for name in sorted(leftovers))
     for name, value in sorted(environ.items()):
         yield f"export {name}={shlex.quote(value)}"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Self
 
@@ -51,3 +53,9 @@ def code_of(error: AzpgError) -> Exit:
     if isinstance(error, ConfigError):
         return Exit.CONFIG
     return Exit.TOKEN if isinstance(error, TokenError) else Exit.FAILED
+
+
+def not_started(command: Sequence[str], error: OSError) -> Failure:
+    """Return what ends a command whose own program cannot be run, with the shells' exit codes."""
+    code = Exit.NOT_FOUND if error.errno == errno.ENOENT else Exit.NOT_RUNNABLE
+    return Failure(f"{command[0]}: {error.strerror}", code=code)

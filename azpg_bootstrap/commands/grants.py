@@ -41,14 +41,20 @@ OWNERS: Final = """
 SELECT DISTINCT pg_get_userbyid(c.relowner)
 FROM pg_class c WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
   AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND pg_get_userbyid(c.relowner) <> current_user
+  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
+                  AND d.objid = c.oid AND d.deptype = 'e')
 ORDER BY 1
 """
+
+# What belongs to an extension, such as PostGIS, is its own affair, and mostly Azure's property.
 
 # Each row: what it is, its name, and the privilege that is missing on it.
 MISSING: Final = """
 WITH schema AS (SELECT oid, nspname FROM pg_namespace WHERE nspname = %(schema)s),
 relation AS (
     SELECT c.* FROM pg_class c JOIN schema ON c.relnamespace = schema.oid
+    WHERE NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
+                      AND d.objid = c.oid AND d.deptype = 'e')
 ),
 owner AS (SELECT DISTINCT relowner AS oid FROM relation
           WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
@@ -92,6 +98,8 @@ class Missing(NamedTuple):
 
 def run(options: argparse.Namespace) -> int:
     """Print the SQL, or with --check what is missing; connects as the role itself."""
+    if options.json and not options.check:
+        raise Failure("--json is for --check: SQL is text", code=Exit.USAGE)
     needs = READ_ONLY if options.read_only else MIGRATIONS if options.migrations else Needs()
     with session(Database.from_env(options.connection)) as connection:
         _require_schema(connection, options.schema)

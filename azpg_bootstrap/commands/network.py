@@ -18,6 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from azpg_bootstrap.commands.exits import Exit, Failure
 from azpg_bootstrap.commands.finding import Finding, State
+from azpg_bootstrap.commands.sql import patience
 from azpg_bootstrap.commands.walk import Address, Walk
 from azpg_bootstrap.drivers import tls as drivers_tls
 
@@ -170,11 +171,7 @@ def _name(name: x509.Name) -> str:
 
 
 def _dial(address: Address, walk: Walk) -> socket.socket:
-    try:
-        # To libpq 0, and less, means for ever.
-        patience = max(0.0, float(walk.params["connect_timeout"])) or None
-    except ValueError:
-        raise Failure("connect_timeout is no number of seconds", code=Exit.CONFIG) from None
-    connection = socket.create_connection((address.ip, address.port), patience)
-    connection.settimeout(patience)
+    seconds = patience(walk.params)
+    connection = socket.create_connection((address.ip, address.port), seconds)
+    connection.settimeout(seconds)
     return connection

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from azpg_bootstrap.commands.exits import Exit, Failure
+from azpg_bootstrap.commands.exits import Failure, not_started
 from azpg_bootstrap.sandbox import Sandbox, SandboxError
 
 EXIT_SIGNALLED: Final = 128
@@ -53,7 +53,7 @@ def _run(command: Sequence[str], environ: Mapping[str, str]) -> int:
         try:
             process = subprocess.Popen(command, env=environ)
         except OSError as error:
-            raise Failure(f"{command[0]}: {error.strerror}", code=Exit.NOT_FOUND) from error
+            raise not_started(command, error) from error
         # What the program leaves behind is cleaned up after it has ended.
         with _handling(signal.SIGTERM, lambda number, _: process.send_signal(number)):
             code = process.wait()

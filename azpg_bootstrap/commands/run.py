@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from azpg_bootstrap.commands.exits import Exit, Failure
+from azpg_bootstrap.commands.exits import Exit, Failure, not_started
 from azpg_bootstrap.database import Database
 from azpg_bootstrap.environment import pg_environ
 
@@ -41,16 +41,19 @@ def connection_environ(connection: str | None) -> dict[str, str]:
 
 
 def _become(command: Sequence[str], environ: dict[str, str]) -> int:
+    if not command[0]:
+        raise Failure("the program to run has no name", code=Exit.NOT_FOUND)
     sys.stdout.flush()
     try:
         if os.name == "nt":  # exec on Windows would give the prompt back at once
             return subprocess.run(command, env=environ, check=False).returncode
         _exec(command, environ)
     except OSError as error:
-        missing = error.errno == errno.ENOENT
-        code = Exit.NOT_FOUND if missing else Exit.NOT_RUNNABLE
-        raise Failure(f"{command[0]}: {error.strerror}", code=code) from error
+        raise not_started(command, error) from error
 
 
 def _exec(command: Sequence[str], environ: dict[str, str]) -> NoReturn:
+    # Python ignores these, and a shell could not undo it: pipes in it would end in complaints.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
     os.execvpe(command[0], list(command), environ)  # noqa: S606 - to have no shell is the point

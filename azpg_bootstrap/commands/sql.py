@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,14 @@ def session(database: Database, **libpq: Any) -> Iterator[Psycopg2Connection]:
             yield connection
     finally:
         connection.close()
+
+
+def patience(params: Mapping[str, Any]) -> float | None:
+    """Return the seconds that libpq waits for each address; None is for ever. Raises Failure."""
+    try:
+        return max(0.0, float(params["connect_timeout"])) or None
+    except ValueError:
+        raise Failure("connect_timeout is no number of seconds", code=Exit.CONFIG) from None
 
 
 def rows(connection: Psycopg2Connection, query: str, **values: Any) -> list[tuple[Any, ...]]:

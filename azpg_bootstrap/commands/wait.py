@@ -14,8 +14,8 @@ from typing import Final
 
 from azpg_bootstrap import hints, token_hints
 from azpg_bootstrap.commands.exits import Exit, Failure
-from azpg_bootstrap.commands.sql import rows, session
-from azpg_bootstrap.database import Database
+from azpg_bootstrap.commands.sql import patience, rows, session
+from azpg_bootstrap.database import DEFAULTS, Database
 from azpg_bootstrap.errors import TokenError
 
 FIRST_DELAY: Final = 0.25
@@ -23,9 +23,6 @@ FIRST_DELAY: Final = 0.25
 
 MAX_DELAY: Final = 5.0
 """Seconds: soon enough for a start-up script, and no load on a server that comes up."""
-
-UNHURRIED: Final = 10.0
-"""Seconds left from which on a try has its usual time; with less it has what is left."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -57,21 +54,24 @@ def wait(
             sentence = _sentence(error)
             if _lasts(error):
                 raise
-            if clock() + delay >= deadline:
+            left = deadline - clock()
+            if left <= 0:
                 raise Failure(
                     f"no query ran within {timeout:g} s: {sentence}", code=Exit.TIMEOUT
                 ) from error
         if sentence != said:
             sys.stderr.write(f"azpg: waiting: {sentence}\n")
             said = sentence
-        sleep(delay)
+        sleep(min(delay, left))  # a last try is at the very end
     raise AssertionError("there is always a next delay")
 
 
 def _query(database: Database, left: float) -> None:
-    # Not 0: that is for ever.
-    hurry = {"connect_timeout": max(1, ceil(left))} if left < UNHURRIED else {}
-    with session(database, **hurry) as connection:
+    """Try once, in the usual time for each host, or in what is left for all of them."""
+    share = left / len(database.profile.host.split(","))
+    usual = patience(DEFAULTS | dict(database.profile.keywords)) or share
+    # In whole seconds, and not 0, which is for ever.
+    with session(database, connect_timeout=max(1, ceil(min(usual, share)))) as connection:
         rows(connection, "SELECT 1")
 
 
