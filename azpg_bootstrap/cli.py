@@ -191,6 +191,9 @@ def _env(parser: argparse.ArgumentParser) -> None:
 
 def _grants(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--schema", default="public", metavar="NAME", help="public if not set")
+    parser.add_argument(
+        "--role", metavar="NAME", help="the role to grant to; if not set, the connection's own"
+    )
     needs = parser.add_mutually_exclusive_group()
     needs.add_argument("--read-only", action="store_true", help="only to read")
     needs.add_argument(

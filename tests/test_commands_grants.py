@@ -114,6 +114,25 @@ def test_the_rights_of_an_application(stage: Stage, table: str) -> None:
     assert said.startswith("missing on sequence later_")
 
 
+def test_the_owner_can_ask_for_another_role(
+    stage: Stage, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As somebody must before the application has been deployed."""
+    stage.administrator("postgres", stage.azpg("role"))
+    expected = stage.azpg("grants", "--migrations")
+    for name, value in stage.sandbox.environ("secret", "django").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AZURE_POSTGRESQL_CLIENTID")
+    role = ("--role", stage.role)
+    assert stage.azpg("grants", "--migrations", *role) == expected
+    assert "missing on schema public: CREATE" in (
+        stage.azpg("grants", "--migrations", "--check", *role, code=Exit.FAILED)
+    )
+    stage.administrator(stage.sandbox.database, expected)
+    assert stage.azpg("grants", "--migrations", "--check", *role) == ""
+    assert stage.azpg("grants", "--role", "nobody", code=Exit.FAILED) == ""
+
+
 def test_tables_to_come_are_granted(stage: Stage, table: str) -> None:
     stage.administrator("postgres", stage.azpg("role"))
     stage.administrator(stage.sandbox.database, stage.azpg("grants"))

@@ -40,7 +40,7 @@ HEADING: Final = (
 OWNERS: Final = """
 SELECT DISTINCT pg_get_userbyid(c.relowner)
 FROM pg_class c WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
-  AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND pg_get_userbyid(c.relowner) <> current_user
+  AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND pg_get_userbyid(c.relowner) <> %(role)s
   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
                   AND d.objid = c.oid AND d.deptype = 'e')
 ORDER BY 1
@@ -58,7 +58,7 @@ relation AS (
 ),
 owner AS (SELECT DISTINCT relowner AS oid FROM relation
           WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-          AND pg_get_userbyid(relowner) <> current_user),
+          AND pg_get_userbyid(relowner) <> %(role)s),
 future AS (
     SELECT 'r' AS kind, 'tables to come of' AS what, unnest(%(tables)s::text[]) AS privilege
     UNION ALL SELECT 'S', 'sequences to come of', unnest(%(sequences)s::text[])
@@ -67,17 +67,17 @@ granted AS (
     SELECT d.defaclrole AS owner, d.defaclobjtype::text AS kind, a.privilege_type AS privilege
     FROM pg_default_acl d, aclexplode(d.defaclacl) a
     WHERE (d.defaclnamespace = 0 OR d.defaclnamespace IN (SELECT oid FROM schema))
-      AND CASE a.grantee WHEN 0 THEN true ELSE pg_has_role(a.grantee, 'USAGE') END
+      AND CASE a.grantee WHEN 0 THEN true ELSE pg_has_role(%(role)s, a.grantee, 'USAGE') END
 )
 SELECT 'schema', nspname, privilege
 FROM schema, unnest(%(on_schema)s::text[]) privilege
-WHERE NOT has_schema_privilege(schema.oid, privilege)
+WHERE NOT has_schema_privilege(%(role)s, schema.oid, privilege)
 UNION ALL
 SELECT 'table', relname, privilege FROM relation, unnest(%(tables)s::text[]) privilege
-WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT has_table_privilege(oid, privilege)
+WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT has_table_privilege(%(role)s, oid, privilege)
 UNION ALL
 SELECT 'sequence', relname, privilege FROM relation, unnest(%(sequences)s::text[]) privilege
-WHERE relkind = 'S' AND NOT has_sequence_privilege(oid, privilege)
+WHERE relkind = 'S' AND NOT has_sequence_privilege(%(role)s, oid, privilege)
 UNION ALL
 SELECT what, pg_get_userbyid(owner.oid), privilege FROM owner, future
 WHERE NOT EXISTS (
@@ -97,22 +97,23 @@ class Missing(NamedTuple):
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the SQL, or with --check what is missing; connects as the role itself."""
+    """Print the SQL, or with --check what is missing; connects as the role itself, or another."""
     if options.json and not options.check:
         raise Failure("--json is for --check: SQL is text", code=Exit.USAGE)
     needs = READ_ONLY if options.read_only else MIGRATIONS if options.migrations else Needs()
     with session(Database.from_env(options.connection)) as connection:
-        _require_schema(connection, options.schema)
+        role = options.role or rows(connection, "SELECT current_user")[0][0]
+        _require(connection, options.schema, role)
         if options.check:
-            return _report(missing(connection, options.schema, needs), as_json=options.json)
-        sys.stdout.writelines(f"{line}\n" for line in script(connection, options.schema, needs))
+            return _report(missing(connection, options.schema, role, needs), as_json=options.json)
+        lines = script(connection, options.schema, role, needs)
+        sys.stdout.writelines(f"{line}\n" for line in lines)
     return Exit.DONE
 
 
-def script(connection: Psycopg2Connection, schema: str, needs: Needs) -> Iterator[str]:
-    """Return the statements that give the role of this connection what it needs."""
-    ((role,),) = rows(connection, "SELECT current_user")
-    owners = [owner for (owner,) in rows(connection, OWNERS, schema=schema)]
+def script(connection: Psycopg2Connection, schema: str, role: str, needs: Needs) -> Iterator[str]:
+    """Return the statements that give a role what it needs."""
+    owners = [owner for (owner,) in rows(connection, OWNERS, schema=schema, role=role)]
 
     def filled(template: str, privileges: tuple[str, ...], **names: str) -> str:
         names |= {"schema": schema, "role": role}
@@ -132,10 +133,10 @@ def script(connection: Psycopg2Connection, schema: str, needs: Needs) -> Iterato
             yield filled(f"ALTER DEFAULT PRIVILEGES {to_come}", privileges)
 
 
-def missing(connection: Psycopg2Connection, schema: str, needs: Needs) -> list[Missing]:
-    """Return what the role of this connection lacks, the tables to come included."""
+def missing(connection: Psycopg2Connection, schema: str, role: str, needs: Needs) -> list[Missing]:
+    """Return what a role lacks, the tables to come included."""
     found: dict[tuple[str, str], list[str]] = {}
-    values: dict[str, Any] = {"schema": schema, "on_schema": list(needs.schema)}
+    values: dict[str, Any] = {"schema": schema, "role": role, "on_schema": list(needs.schema)}
     values |= {"tables": list(needs.tables), "sequences": list(needs.sequences)}
     for what, name, privilege in rows(connection, MISSING, **values):
         found.setdefault((what, name), []).append(privilege)
@@ -151,6 +152,8 @@ def _report(lacking: list[Missing], *, as_json: bool) -> int:
     return Exit.FAILED if lacking else Exit.DONE
 
 
-def _require_schema(connection: Psycopg2Connection, schema: str) -> None:
+def _require(connection: Psycopg2Connection, schema: str, role: str) -> None:
     if not rows(connection, "SELECT 1 FROM pg_namespace WHERE nspname = %(schema)s", schema=schema):
         raise Failure("this database has no such schema; names are case-sensitive")
+    if not rows(connection, "SELECT 1 FROM pg_roles WHERE rolname = %(role)s", role=role):
+        raise Failure("the server has no such role; names are case-sensitive")
