@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from azpg_bootstrap import clouds, forking
+from azpg_bootstrap.errors import ConfigError
 from azpg_bootstrap.lifetime import Token
 from azpg_bootstrap.methods import AuthMethod, choose
 from azpg_bootstrap.tokens import TokenProvider
@@ -77,8 +78,19 @@ def token_provider(profile: Profile, credential: TokenCredential | None = None) 
     """
     with _lock:  # two threads must not make two
         if credential is not None:
+            _refuse_asynchronous(credential)
             return _provider_of(Caller(credential), profile.scope, profile.token_timeout)
         return _provider(identify(profile))
+
+
+def _refuse_asynchronous(credential: TokenCredential) -> None:
+    from inspect import iscoroutinefunction  # noqa: PLC0415 - slow, and only needed here
+
+    if iscoroutinefunction(getattr(credential, "get_token", None)):
+        raise ConfigError(
+            "credential= is an asynchronous one: give azure.identity's, not azure.identity.aio's; "
+            "it is asked in a thread, so that no event loop waits for it"
+        )
 
 
 def load(method: AuthMethod) -> None:

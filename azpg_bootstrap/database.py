@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from azpg_bootstrap.settings import Settings
 
     Own = TypeVar("Own", bound=Psycopg2Connection)
+
+logger = logging.getLogger(__name__)
 
 PACKAGE: Final = "azpg-bootstrap"
 
@@ -77,6 +80,7 @@ class Database:
         """The settings in plain values; the password is among them, though not in its repr."""
         self.auth_method: Final = choose(settings)
         """How the identity is proven; with `credential` it only tells how it would have been."""
+        logger.debug("%r", self)
         self._tokens = (
             None
             if self.auth_method is AuthMethod.SECRET
@@ -198,7 +202,11 @@ class Database:
 
     def refused(self, password: str) -> bool:
         """Forget a token that the server refused; return whether there may be a better one."""
-        return self._tokens is not None and self._tokens.drop(password)
+        if self._tokens is None:
+            return False
+        may_help = self._tokens.drop(password)
+        logger.debug("the server refused a token, %s", "dropped" if may_help else "a new one")
+        return may_help
 
     @overload
     def connect(self, *, connection_factory: Callable[..., Own], **libpq: Any) -> Own: ...

@@ -22,7 +22,10 @@ DOTNET: Final = {
     "sslmode": "sslmode", "rootcertificate": "sslrootcert", "sslcertificate": "sslcert",
     "sslkey": "sslkey", "applicationname": "application_name", "timeout": "connect_timeout",
     "options": "options", "clientencoding": "client_encoding",
-    "targetsessionattributes": "target_session_attrs",
+    "targetsessionattributes": "target_session_attrs", "passfile": "passfile",
+    "sslpassword": "sslpassword", "sslnegotiation": "sslnegotiation",
+    "channelbinding": "channel_binding", "requireauth": "require_auth",
+    "kerberosservicename": "krbsrvname", "searchpath": "search_path",
 }  # fmt: skip
 
 # Npgsql's settings of its own pool and protocol, which mean nothing to libpq.
@@ -40,7 +43,8 @@ DOTNET_ONLY: Final = frozenset(
 DOTNET_SSLMODES: Final = {"verifyca": "verify-ca", "verifyfull": "verify-full"}
 
 DOTNET_PAIR: Final = re.compile(
-    r"""\s* (?P<key> (?: [^=;] | == )+ ) =            # == stands for one = inside a keyword
+    r"""(?: \s* ; )* \s*                                # nothing between two semicolons
+        (?P<key> (?: [^=;] | == )+ ) =            # == stands for one = inside a keyword
         \s* (?: "(?P<double> (?: [^"] | "" )* )"      # a doubled quote stands for one
               | '(?P<single> (?: [^'] | '' )* )'
               | (?P<plain> (?: [^;"'] [^;]* )? ) )
@@ -49,7 +53,14 @@ DOTNET_PAIR: Final = re.compile(
 )
 
 # pgjdbc's parameters (its documentation, "Connecting to the Database") for libpq's.
-JDBC: Final = {"applicationname": "application_name", "connecttimeout": "connect_timeout"}
+JDBC: Final = {
+    "applicationname": "application_name", "connecttimeout": "connect_timeout",
+    "sslnegotiation": "sslnegotiation", "channelbinding": "channel_binding",
+    "gssencmode": "gssencmode", "requireauth": "require_auth", "currentschema": "search_path",
+}  # fmt: skip
+
+SEARCH_PATH: Final = "search_path"
+"""Stands for what is no keyword of libpq's but a setting of the server's, given in `options`."""
 
 # pgjdbc's own parameters, which mean nothing to libpq.
 JDBC_ONLY: Final = frozenset(
@@ -58,8 +69,8 @@ JDBC_ONLY: Final = frozenset(
     binarytransferdisable binarytransferenable cancelsignaltimeout cleanupsavepoints
     databasemetadatacachefields databasemetadatacachefieldsmib defaultrowfetchsize
     disablecolumnsanitiser escapesyntaxcallmode groupstartupparameters hidunprivilegedobjects
-    hostrecheckseconds loadbalancehosts loggerfile loggerlevel logintimeout
-    logservererrordetail logunclosedconnections maxresultbuffer preferquerymode
+    hostrecheckseconds loadbalancehosts localsocketaddress loggerfile loggerlevel logintimeout
+    logservererrordetail logunclosedconnections maxresultbuffer maxsendbuffersize preferquerymode
     preparedstatementcachequeries preparedstatementcachesizemib preparethreshold
     protocolversion quotereturningidentifiers readonly readonlymode receivebuffersize
     rewritebatchedinserts sendbuffersize socketfactory socketfactoryarg sockettimeout
@@ -112,13 +123,19 @@ def _uri(jdbc: str) -> str:
     """Make a JDBC URL a libpq URI: only the parameters differ."""
     uri, _, query = jdbc.partition(":")[2].partition("?")
     pairs = [pair.partition("=") for pair in query.split("&") if pair]
+    # pgjdbc decodes a query as a form does, where + is a blank; in a URI it is itself.
     kept = [
-        # pgjdbc decodes a query as a form does, where + is a blank; in a URI it is itself.
-        f"{JDBC.get(key.lower(), key)}={value.replace('+', '%20')}"
+        (JDBC.get(key.lower(), key), value.replace("+", "%20"))
         for key, _, value in pairs
-        if key.lower() not in JDBC_ONLY
+        if key.lower() not in JDBC_ONLY and (key, value) != ("ssl", "false")  # its default
     ]
-    return f"{uri}?{'&'.join(kept)}"
+    query = "&".join(
+        f"options=-csearch_path%3D{value.replace('%20', '')}"
+        if key == SEARCH_PATH
+        else f"{key}={value}"
+        for key, value in kept
+    )
+    return f"{uri}?{query}"
 
 
 def _dotnet(text: str) -> dict[str, str] | None:
@@ -134,6 +151,9 @@ def _dotnet(text: str) -> dict[str, str] | None:
             parts[DOTNET[key]] = _dotnet_value(pair)
         elif key not in DOTNET_ONLY:
             return None
+    if SEARCH_PATH in parts:
+        path = parts.pop(SEARCH_PATH).replace(" ", "")
+        parts["options"] = f"{parts.get('options', '')} -csearch_path={path}".lstrip()
     if "sslmode" in parts:
         mode = parts["sslmode"].lower()
         parts["sslmode"] = DOTNET_SSLMODES.get(mode, mode)

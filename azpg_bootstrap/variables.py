@@ -41,6 +41,9 @@ ALIASES: Final = {"NAME": "DATABASE", "DBNAME": "DATABASE", "USERNAME": "USER"}
 # App Service puts the kind of a "connection string" before its name.
 APP_SERVICE_PREFIXES: Final = ("POSTGRESQLCONNSTR_", "CUSTOMCONNSTR_")
 
+NAMING: Final = frozenset({CONNECTION_STRING, "HOST", "DATABASE"})
+"""Parts that name a server or a database; where there is none of them, Spring's are read."""
+
 # Where the platform tells the app's name: App Service and Functions, Container Apps.
 APP_NAMES: Final = ("WEBSITE_SITE_NAME", "CONTAINER_APP_NAME")
 
@@ -92,8 +95,8 @@ def select(
         # Another thread may be changing the environment, as a Functions worker does once.
         if (value := environ.get(name)) is not None
     ]
-    if not found and connection is None:
-        found = list(_spring(environ))
+    if connection is None and NAMING.isdisjoint(variable.part for variable in found):
+        found += _spring(environ)
     if not found and not optional:
         raise ConfigError(_nothing_found(connection, environ))
     return tuple(sorted(found))

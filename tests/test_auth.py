@@ -145,6 +145,15 @@ def test_a_callers_own_credential_that_fails(sandbox: Sandbox) -> None:
     assert caught.value.__cause__ is None  # it has a token in it
 
 
+def test_an_asynchronous_credential_is_refused() -> None:
+    class Asynchronous:
+        async def get_token(self, *_: str) -> object: ...
+
+    environ = {"AZURE_POSTGRESQL_CONNECTIONSTRING": "host=h dbname=d user=u"}
+    with pytest.raises(azpg.ConfigError, match=r"not azure\.identity\.aio's"):
+        azpg.connect(environ=environ, credential=Asynchronous())  # type: ignore[arg-type]
+
+
 def test_a_credential_beside_a_password_is_a_contradiction() -> None:
     environ = {"AZURE_POSTGRESQL_CONNECTIONSTRING": "host=h dbname=d user=u password=hunter2"}
     with pytest.raises(azpg.ConfigError, match="AZURE_POSTGRESQL_PASSWORD is set"):

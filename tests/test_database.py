@@ -243,6 +243,14 @@ def test_an_address_goes_with_its_host() -> None:
     assert "hostaddr" not in azpg.Database.from_env(environ=environ, given={"host": "r"}).params()
 
 
+def test_choices_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "azpg_bootstrap"):
+        database(PASSWORD="hunter2")
+    (record,) = caplog.records
+    assert "secret sslmode=verify-full" in record.getMessage()
+    assert "hunter2" not in caplog.text
+
+
 def test_psycopg2s_names_for_the_parts_and_the_whole() -> None:
     assert database().params(database="e")["dbname"] == "e"
     for whole in ("dsn", "conninfo"):

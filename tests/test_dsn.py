@@ -74,6 +74,25 @@ def test_what_only_the_other_driver_knows_is_left_out() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("jdbc:postgresql://h/d?currentSchema=app,%20public", "-csearch_path=app,public"),
+        ("jdbc:postgresql://h/d?ssl=false&currentSchema=app", "-csearch_path=app"),
+        ("Server=h;Search Path=app, public", "-csearch_path=app,public"),
+        ("Server=h;Options=-cwork_mem=64MB;Search Path=app", "-cwork_mem=64MB -csearch_path=app"),
+    ],
+)
+def test_a_search_path_is_the_servers(text: str, options: str) -> None:
+    parts = parse(text)
+    assert parts["options"] == options
+    assert "sslmode" not in parts
+
+
+def test_nothing_between_semicolons_is_nothing() -> None:
+    assert parse(";Server=h; ;Port=1;;") == {"host": "h", "port": "1"}
+
+
 def test_last_of_two_wins_as_in_libpq() -> None:
     assert parse("host=a host=b") == {"host": "b"}
 

@@ -101,6 +101,12 @@ def test_spring_is_read_only_where_nothing_else_is() -> None:
     assert settings.host == HOST
 
 
+def test_springs_variables_can_be_added_to() -> None:
+    environ = {"SPRING_DATASOURCE_URL": SPRING["url"], "AZURE_POSTGRESQL_TOKEN_TIMEOUT": "5"}
+    settings = load_settings(environ=environ)
+    assert (settings.host, settings.token_timeout) == (HOST, 5)
+
+
 @pytest.mark.parametrize(
     "spell",
     [str.lower, str.title, "POSTGRESQLCONNSTR_{}".format, "CUSTOMCONNSTR_{}".format],
