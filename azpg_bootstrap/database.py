@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
-import certifi
-
-from azpg_bootstrap import clouds, hints
+from azpg_bootstrap.attempts import Attempt
 from azpg_bootstrap.auth import load, token_provider
 from azpg_bootstrap.claims import user_name
-from azpg_bootstrap.dsn import is_keyword
-from azpg_bootstrap.errors import AzpgError, ConfigError
+from azpg_bootstrap.errors import ConfigError
 from azpg_bootstrap.methods import AuthMethod, choose
+from azpg_bootstrap.parameters import IDENTIFYING, complete, given, is_pgbouncer, refuse_exposure
 from azpg_bootstrap.profile import Profile
 from azpg_bootstrap.reading import NOTHING, read
 from azpg_bootstrap.variables import prefix
@@ -32,38 +28,6 @@ if TYPE_CHECKING:
     Own = TypeVar("Own", bound=Psycopg2Connection)
 
 logger = logging.getLogger(__name__)
-
-PACKAGE: Final = "azpg-bootstrap"
-
-DEFAULTS: Final = {
-    # Seconds per address: a cold flexible server answers within two, a firewall never.
-    "connect_timeout": "10",
-    # Azure's load balancers forget a silent connection after 4 minutes; seconds, well below.
-    "keepalives_idle": "60",
-    # A peer that misses three in a row is gone: noticed 90 seconds after its last word.
-    "keepalives_interval": "10",
-    "keepalives_count": "3",
-    # The same 90 seconds, in milliseconds, for a peer that goes while it is being sent to.
-    "tcp_user_timeout": "90000",
-    # Azure has no Kerberos; libpq would ask for a ticket where a machine has one, before TLS.
-    "gssencmode": "disable",
-}
-"""libpq keywords that suit a cloud better than libpq's own defaults."""
-
-VERIFYING: Final = ("verify-ca", "verify-full")
-"""The sslmodes that need a root certificate; the wheels' own folder of them does not exist."""
-
-IDENTIFYING: Final = frozenset({"host", "port", "dbname", "user", "password", "sslmode"})
-"""libpq keywords that settings are made of; the others only pass through."""
-
-WHOLES: Final = ("dsn", "conninfo")
-"""What psycopg2 and psycopg 3 call a whole connection string."""
-
-ALIASES: Final = {"database": "dbname"}
-"""psycopg2's other name for a libpq keyword."""
-
-PGBOUNCER_PORTS: Final = frozenset({"6432", "8432"})
-"""Where Azure's built-in PgBouncer listens; the second is an elastic cluster's, for its workers."""
 
 
 class Database:
@@ -132,28 +96,11 @@ class Database:
         Where no user is configured, the token is needed to tell it. Raises ConfigError for an
         sslmode that could show the token, and TokenError.
         """
-        profile = self.profile
-        given = _given(libpq)
-        keywords = dict(profile.keywords)
-        if given.get("host", profile.host) != profile.host:
-            keywords.pop("hostaddr", None)  # the address of the host that is not meant
-        params: dict[str, Any] = {
-            **DEFAULTS,
-            "application_name": profile.app_name or PACKAGE,
-            **keywords,
-            "host": profile.host,
-            "port": profile.port,
-            "dbname": profile.database,
-            **given,
-        }
+        params = complete(self.profile, libpq)
         if "user" not in params:
-            params["user"] = profile.user or self._user_of(self.password())
-        if "sslmode" not in params:
-            params["sslmode"] = profile.named_sslmode or clouds.default_sslmode(params["host"])
+            params["user"] = self.profile.user or self._user_of(self.password())
         if self._tokens and "password" not in params:
-            _refuse_exposure(params["host"], params["sslmode"])
-        if params["sslmode"] in VERIFYING:
-            params.setdefault("sslrootcert", certifi.where())
+            refuse_exposure(params)
         return params
 
     async def aparams(self, **libpq: Any) -> dict[str, Any]:
@@ -237,44 +184,6 @@ class Database:
         return name
 
 
-class Attempt:
-    """One try to log in; its context notes on a driver's error what to do about it.
-
-    It swallows the error if the token was refused and a new one is worth a second try.
-    """
-
-    def __init__(self, database: Database, given: str | None, *, is_last: bool) -> None:
-        self._database = database
-        self._given = given
-        self._is_last = is_last
-        self._sent = ""
-
-    def password(self) -> str:
-        """Return the password given, else `Database.password`."""
-        self._sent = self._database.password() if self._given is None else self._given
-        return self._sent
-
-    async def apassword(self) -> str:
-        """Return the password given, else `Database.apassword`."""
-        self._sent = await self._database.apassword() if self._given is None else self._given
-        return self._sent
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> bool:
-        if error is None or isinstance(error, AzpgError):
-            return False
-        hint = hints.add_note(error, prefix(self._database.profile.connection))
-        may_help = hint is not None and hint.new_token_may_help
-        return may_help and not self._is_last and self._database.refused(self._sent)
-
-
 def prefetch(connection: str | None = None, *, environ: Mapping[str, str] = os.environ) -> None:
     """Begin to fetch the token that `connect()` will need; see `Database.prefetch`.
 
@@ -321,31 +230,8 @@ def connect(
     the environment. Raises psycopg2.OperationalError with a note on what to do, ConfigError and
     TokenError.
     """
-    libpq = _given(libpq)
-    given = {key: value for key, value in libpq.items() if key in IDENTIFYING}
-    database = Database.from_env(connection, environ=environ, given=given, credential=credential)
+    libpq = given(libpq)
+    known = {key: value for key, value in libpq.items() if key in IDENTIFYING}
+    database = Database.from_env(connection, environ=environ, given=known, credential=credential)
     opened: Psycopg2Connection = database.connect(**libpq)
     return opened
-
-
-def is_pgbouncer(port: object) -> bool:
-    """Tell whether PgBouncer answers at a port, by its number; there may be a list of them."""
-    return not PGBOUNCER_PORTS.isdisjoint(re.findall(r"\d+", str(port)))
-
-
-def _given(libpq: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is given, by libpq's own keywords.
-
-    None is not given, unless to a driver's own argument: there it may mean something.
-    """
-    if any(libpq.get(whole) for whole in WHOLES):
-        raise ConfigError("dsn= and conninfo= are not read here: give their parts as keywords")
-    named = {ALIASES.get(key, key): value for key, value in libpq.items() if key not in WHOLES}
-    return {key: value for key, value in named.items() if value is not None or not is_keyword(key)}
-
-
-def _refuse_exposure(host: str, sslmode: str) -> None:
-    if sslmode not in clouds.SSLMODES:
-        raise ConfigError(f"sslmode= is none of {', '.join(clouds.SSLMODES)}")
-    if exposure := clouds.exposing_sslmode(sslmode) or clouds.exposing_host(host):
-        raise ConfigError(f"this connection {exposure}")

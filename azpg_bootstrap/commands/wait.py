@@ -15,8 +15,9 @@ from typing import Final
 from azpg_bootstrap import hints, token_hints
 from azpg_bootstrap.commands.exits import Exit, Failure
 from azpg_bootstrap.commands.sql import patience, rows, session
-from azpg_bootstrap.database import DEFAULTS, Database
+from azpg_bootstrap.database import Database
 from azpg_bootstrap.errors import TokenError
+from azpg_bootstrap.parameters import DEFAULTS
 
 FIRST_DELAY: Final = 0.25
 """Seconds until the second try; doubled each time."""

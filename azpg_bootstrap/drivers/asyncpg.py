@@ -7,11 +7,12 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
-from azpg_bootstrap.database import Database, is_pgbouncer
+from azpg_bootstrap.database import Database
 from azpg_bootstrap.drivers import tls
 from azpg_bootstrap.drivers.login import alogin, extra
 from azpg_bootstrap.dsn import is_keyword
 from azpg_bootstrap.errors import ConfigError
+from azpg_bootstrap.parameters import is_pgbouncer
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Pool, Record

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from azpg_bootstrap.database import Database, is_pgbouncer
+from azpg_bootstrap.database import Database
 from azpg_bootstrap.drivers.login import alogin, extra, logged, login
+from azpg_bootstrap.parameters import is_pgbouncer
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection, Connection

@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from azpg_bootstrap.database import Database, is_pgbouncer
+from azpg_bootstrap.database import Database
 from azpg_bootstrap.drivers.asyncpg import asyncpg_connect
 from azpg_bootstrap.drivers.login import extra, login
 from azpg_bootstrap.drivers.psycopg import psycopg_aconnect, unprepared
 from azpg_bootstrap.errors import ConfigError
 from azpg_bootstrap.hints import explain
+from azpg_bootstrap.parameters import is_pgbouncer
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Dialect, Engine, ExceptionContext

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from azpg_bootstrap.database import VERIFYING
 from azpg_bootstrap.errors import ConfigError
+from azpg_bootstrap.parameters import VERIFYING
 
 KEYWORDS: Final = frozenset(
     """sslmode sslrootcert sslcert sslkey sslpassword sslcrl
