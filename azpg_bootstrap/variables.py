@@ -110,6 +110,21 @@ def intended(part: str) -> str | None:
     return next((known for known in VARIABLES if known.replace("_", "") == squeezed), None)
 
 
+def unread(environ: Mapping[str, str]) -> list[str]:
+    """Return the names that look like ours and are no connection's: somebody may rely on them."""
+    return sorted(
+        name
+        for upper, name in _names(environ)
+        if upper.startswith(PREFIX) and not any(map(_is_ours, _endings(upper)))
+    )
+
+
+def _endings(upper: str) -> Iterator[str]:
+    """Return what follows each underscore of a name: a connection's own may have several."""
+    words = upper.removeprefix(PREFIX).split("_")
+    return ("_".join(words[start:]) for start in range(len(words)))
+
+
 def connections(environ: Mapping[str, str]) -> list[str]:
     """Return the names of the further connections that the environment holds variables of."""
     endings = "|".join(VARIABLES)

@@ -44,7 +44,7 @@ def _hang_up(connection: Any) -> None:
     """
     here, there = socket.socketpair()
     with here, there, suppress(Exception):  # a closed connection has none, and says so
-        os.dup2(here.fileno(), connection.fileno())
+        os.dup2(here.fileno(), connection.fileno(), inheritable=False)
 
 
 def _never_free(inherited: object) -> None:

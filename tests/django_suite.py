@@ -19,13 +19,16 @@ import psycopg2
 
 from azpg_bootstrap.sandbox import Sandbox
 
-LABELS = """
+DATABASE_BOUND = """
     aggregation annotations async backends basic bulk_create constraints custom_columns
     custom_lookups datatypes dates db_functions db_utils dbshell delete expressions fixtures
     get_or_create indexes inspectdb introspection lookup migrations multiple_database
     postgres_tests prefetch_related queries schema select_for_update test_runner
     transaction_hooks transactions
-""".split()
+"""
+
+LABELS = os.environ.get("DJANGO_SUITE_LABELS", DATABASE_BOUND).split()
+"""Parts of Django's tests; an empty DJANGO_SUITE_LABELS means all of them."""
 
 SETTINGS = """
 import sys

@@ -350,6 +350,15 @@ def test_no_tls_where_none_is_asked_for(world: World, check: Callable[..., Repor
     assert "sslmode=prefer does without" in step["text"]
 
 
+def test_what_nobody_reads_is_noted(world: World, check: Callable[..., Report]) -> None:
+    world.enter()
+    world.put(PASSWROD="hunter2", REPORTING_APPLICATION_NAME="x", REPORTING_EU_HOST="h")
+    world.secrets.add("hunter2")
+    step = check().step("variables")
+    assert step["state"] == "note"
+    assert step["text"].endswith("\nnot read, misspelt perhaps: AZURE_POSTGRESQL_PASSWROD")
+
+
 def test_for_ever_is_no_obstacle(world: World, check: Callable[..., Report]) -> None:
     world.enter()
     world.put(CONNECT_TIMEOUT="-1")

@@ -14,7 +14,7 @@ from azpg_bootstrap.commands.walk import Walk
 from azpg_bootstrap.database import Database
 from azpg_bootstrap.methods import PROOFS, AuthMethod
 from azpg_bootstrap.reading import NOTHING, read
-from azpg_bootstrap.variables import CONNECTION_STRING, Variable, prefix, select
+from azpg_bootstrap.variables import CONNECTION_STRING, Variable, prefix, select, unread
 
 CLIENT_BY_STRING: Final = {"jdbc:": "Java", "server=": ".NET", "postgres": "a URI, by hand"}
 """Client types by how their connection string begins; the others' are libpq's."""
@@ -30,7 +30,12 @@ def variables(walk: Walk) -> Finding:
     client = client_type(found)
     names = [variable.name for variable in found]
     text = f"client type {client}: {', '.join(names)}"
-    return Finding(text, data={"names": names, "client_type": client})
+    data = {"names": names, "client_type": client, "unread": unread(walk.environ)}
+    if not data["unread"]:
+        return Finding(text, data=data)
+    return Finding(
+        f"{text}\nnot read, misspelt perhaps: {', '.join(data['unread'])}", State.NOTE, data
+    )
 
 
 def client_type(found: Iterable[Variable]) -> str:

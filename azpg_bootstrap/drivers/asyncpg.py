@@ -171,7 +171,10 @@ def _ports(params: Mapping[str, Any], count: int) -> list[int]:
 
 
 def _timeout(params: Mapping[str, Any], hosts: int) -> float | None:
-    """Return seconds for all hosts together; libpq's are for each, and 0 is for ever."""
+    """Return seconds for all hosts together, as asyncpg has none for each; 0 is for ever.
+
+    A host that hangs takes them all, where libpq goes on to the next.
+    """
     seconds = _number("connect_timeout", params.get("connect_timeout", 0))
     return seconds * hosts if seconds > 0 else None
 
