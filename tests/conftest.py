@@ -3,13 +3,13 @@
 import os
 import signal
 from collections.abc import Iterator
-from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from programs import administrator, answer
 
+from azpg_bootstrap import auth
 from azpg_bootstrap.sandbox import Sandbox
 
 # A shell ignores SIGINT for what it runs in the background, and so would every program below that:
@@ -34,6 +34,12 @@ SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables WHERE schemaname 
 """
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow ones, or else one worker may be left with one of them in the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Start every test without a trace of the machine's own Azure, libpq or proxy settings."""
@@ -41,10 +47,11 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-@pytest.fixture
-def own_identity(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set a variable that tells identities apart, so that this test's token is its own."""
-    monkeypatch.setenv("AZURE_CLIENT_SECRET", str(uuid4()))
+@pytest.fixture(autouse=True)
+def no_tokens() -> None:
+    """Let no test find another's token: it may have been revoked."""
+    auth._provider.cache_clear()
+    auth._provider_of.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -29,8 +29,6 @@ class World:
         self.secrets: set[str] = set()
 
     def enter(self, auth: Any = "system-assigned", client: Any = "django", **scene: Any) -> None:
-        # Its own time-out makes an identity another, so that no test finds another's token.
-        self.put(TOKEN_TIMEOUT=f"20.{next(runs):04}")
         for name, value in self.sandbox.environ(auth, client, **scene).items():
             self._set(name, value)
 
@@ -147,19 +145,19 @@ def hidden_endpoint(world: World) -> None:
 
 def dead_endpoint(world: World) -> None:
     world.enter()
-    world.put(TOKEN_TIMEOUT=f"0.5{next(runs):04}")
+    world.put(TOKEN_TIMEOUT="0.5")
     world.platform(IDENTITY_ENDPOINT=f"http://127.0.0.1:{closed_port()}/msi/token")
 
 
 def silent_endpoint(world: World) -> None:
     world.enter()
-    world.put(TOKEN_TIMEOUT=f"0.5{next(runs):04}")
+    world.put(TOKEN_TIMEOUT="0.5")
     world.sandbox.faults(hang=True)
 
 
 def failing_endpoint(world: World) -> None:
     world.enter()
-    world.put(TOKEN_TIMEOUT=f"0.5{next(runs):04}")
+    world.put(TOKEN_TIMEOUT="0.5")
     world.sandbox.faults(status=500)
 
 

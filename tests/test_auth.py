@@ -73,7 +73,7 @@ def test_a_scope_by_name(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_64_cold_threads_of_connect_make_one_request(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, own_identity: None
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     enter(monkeypatch, sandbox.environ())
     sandbox.faults(latency=0.2)

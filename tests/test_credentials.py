@@ -29,7 +29,7 @@ DESCRIPTORS = Path("/proc/self/fd")
 
 
 @pytest.fixture(autouse=True)
-def hurry(monkeypatch: pytest.MonkeyPatch, own_identity: None) -> None:
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try as often as ever, but without the pauses."""
     monkeypatch.setattr(credentials, "PAUSES", (0.01, 0.01, 0.01))
 

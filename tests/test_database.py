@@ -162,9 +162,7 @@ def test_passwords(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
         assert found.password() == asyncio.run(found.apassword())
 
 
-def test_when_the_token_expires(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, own_identity: None
-) -> None:
+def test_when_the_token_expires(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     enter(monkeypatch, sandbox.environ())
     found = azpg.Database.from_env()
     expires, exact = found.token_expires_on(), claims(found.password())["exp"]
@@ -174,7 +172,7 @@ def test_when_the_token_expires(
     assert database(PASSWORD="x").token_expires_on() is None
 
 
-def test_prefetch(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, own_identity: None) -> None:
+def test_prefetch(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     enter(monkeypatch, sandbox.environ())
     azpg.Database.from_env().prefetch()
     azpg.Database.from_env().connect().close()
@@ -182,9 +180,7 @@ def test_prefetch(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, own_identit
     database(PASSWORD="x").prefetch()
 
 
-def test_prefetch_at_the_first_line(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, own_identity: None
-) -> None:
+def test_prefetch_at_the_first_line(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     azpg.prefetch()  # there is nothing to connect to, and no error
     enter(monkeypatch, sandbox.environ())
     azpg.prefetch()

@@ -28,9 +28,7 @@ DRIVERS = {"psycopg2", "psycopg", "asyncpg", "sqlalchemy"}
 
 
 @pytest.fixture
-def environ(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, own_identity: None
-) -> dict[str, str]:
+def environ(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     found = sandbox.environ()
     for name, value in found.items():
         monkeypatch.setenv(name, value)
@@ -191,7 +189,7 @@ def test_a_token_goes_nowhere_in_clear(database: azpg.Database, opener: Opener) 
 
 @pytest.mark.parametrize("opener", openers(*ASYNC))
 def test_the_loop_goes_on_while_a_token_is_fetched_that_tells_the_user(
-    sandbox: Sandbox, own_identity: None, opener: Opener, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, opener: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in sandbox.environ("user-assigned", "django").items():
         monkeypatch.setenv(name, value)

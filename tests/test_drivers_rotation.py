@@ -97,8 +97,9 @@ def djangos() -> dict[str, tuple[dict[str, object], dict[str, str]]]:
     return ways
 
 
+@pytest.mark.slow
 def test_connections_are_opened_through_ten_lives_of_a_token(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, own_identity: None, tmp_path: Path
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     sandbox.faults(token_lifetime=LIFETIME)
     environ = sandbox.environ(client="django")

@@ -37,9 +37,7 @@ TOO_LONG = 4200
 
 
 @pytest.fixture
-def environ(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, own_identity: None
-) -> Iterator[dict[str, str]]:
+def environ(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """Run a PgBouncer that knows the token of the identity; set the variables that lead to it."""
     found = sandbox.environ(client="django") | {"AZURE_POSTGRESQL_SSLMODE": "require"}
     del found["AZURE_POSTGRESQL_SSLROOTCERT"]

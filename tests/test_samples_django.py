@@ -35,6 +35,9 @@ TOKEN_LIFETIME = 3.0
 LOAD = 60.0
 """Seconds of the load test; its tokens of 5 s are renewed a dozen times by each worker."""
 
+THOUGHT = 0.2
+"""Seconds between a visitor's visits: four workers stay busy, and other tests get their turn."""
+
 ADMIN = {"DJANGO_SUPERUSER_USERNAME": "ada", "DJANGO_SUPERUSER_PASSWORD": "of no use to anybody"}
 
 if TYPE_CHECKING:
@@ -228,4 +231,5 @@ def visit(at: str, until: float) -> int:
             write(client, "under load").raise_for_status()
             client.get("health").raise_for_status()
             visits += 1
+            time.sleep(THOUGHT)
     return visits

@@ -101,9 +101,7 @@ def test_the_guide_quotes_the_server() -> None:
     assert EXPIRED in GUIDE.read_text()
 
 
-def test_from_a_password_to_an_identity(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, own_identity: None
-) -> None:
+def test_from_a_password_to_an_identity(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """What `azpg grants` prints, run by the owner, gives the identity's role the tables."""
     for name, value in sandbox.environ("system-assigned").items():
         monkeypatch.setenv(name, value)

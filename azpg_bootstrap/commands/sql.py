@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,23 @@ if TYPE_CHECKING:
 
 def log_in(database: Database, **libpq: Any) -> Psycopg2Connection:
     """Open a connection whose statements are each a transaction. Raises Failure."""
-    with translated():
+    with translated(), _interruptible():
         connection: Psycopg2Connection = database.connect(**libpq)
         connection.autocommit = True
         return connection
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let a Ctrl-C end the process as it stands: libpq waits where Python does not hear it."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        if before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
