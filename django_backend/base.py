@@ -58,7 +58,7 @@ class AzureConnection(Wrapper):
 
     def connect(self) -> None:
         """Connect, or take a connection from the pool: at each request, so that it is cheap."""
-        self._is_taking_from_pool = self.pool is not None
+        self._is_taking_from_pool = self.alias in self._connection_pools
         try:
             super().connect()
         finally:
@@ -66,7 +66,7 @@ class AzureConnection(Wrapper):
 
     def get_connection_params(self) -> dict[str, Any]:
         """Return the keywords for one new connection, its password or token among them."""
-        if self._is_taking_from_pool and self.alias in self._connection_pools:
+        if self._is_taking_from_pool:
             return {}  # nobody reads them
         with self._in_djangos_words():
             database = self._azure_database()

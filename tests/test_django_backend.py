@@ -8,7 +8,15 @@ import pytest
 
 from azpg_bootstrap.sandbox import Sandbox
 from azpg_bootstrap.sandbox.variables import Auth
-from tests.django_project import PSYCOPG2, configure, make_project, manage, shell
+from tests.django_project import (
+    PSYCOPG2,
+    as_program,
+    configure,
+    make_project,
+    manage,
+    run,
+    shell,
+)
 
 
 @pytest.fixture
@@ -129,6 +137,13 @@ def test_a_service_is_not_passed_over_in_silence(sandbox: Sandbox, project: Path
     configure(project, str({"default": {"ENGINE": "django_backend", "OPTIONS": {"service": "x"}}}))
     said = manage(project, sandbox.environ(client="django"), "migrate", code=1)
     assert "ImproperlyConfigured: database 'default': OPTIONS has a service" in said
+
+
+def test_a_pool_by_psycopg2_is_refused_in_djangos_words(sandbox: Sandbox, project: Path) -> None:
+    configure(project, str({"default": {"ENGINE": "django_backend", "OPTIONS": {"pool": True}}}))
+    environ = sandbox.environ(client="django") | PSYCOPG2
+    said = run(project, environ, "-c", as_program("connection.connect()"), code=1)
+    assert "ImproperlyConfigured: Database pooling requires psycopg >= 3" in said
 
 
 def test_settings_can_do_without_the_environment(sandbox: Sandbox, project: Path) -> None:
