@@ -58,7 +58,9 @@ class AzureConnection(Wrapper):
 
     def connect(self) -> None:
         """Connect, or take a connection from the pool: at each request, so that it is cheap."""
-        self._is_taking_from_pool = self.alias in self._connection_pools
+        # A copy without a pool may have the alias of a wrapper that has one.
+        has_pool = bool(self.settings_dict["OPTIONS"].get("pool"))
+        self._is_taking_from_pool = has_pool and self.alias in self._connection_pools
         try:
             super().connect()
         finally:

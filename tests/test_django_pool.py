@@ -154,6 +154,22 @@ def test_a_fork_in_a_transaction_is_not_in_it(
     assert shell(project, sandbox.environ(client="django") | driver, IN_A_TRANSACTION) == [0, 49]
 
 
+@with_pool
+def test_a_copy_without_a_pool_connects_by_itself(sandbox: Sandbox, project: Path) -> None:
+    with_database(project, POOL)
+    found = shell(
+        project,
+        sandbox.environ(client="django"),
+        "connection.ensure_connection()\n"
+        "copied = connection.copy()\n"
+        "copied.settings_dict['OPTIONS']['pool'] = False\n"
+        "copied.connect()\n"
+        "found = [copied.connection.info.user, copied.pool]\n"
+        "copied.close(); connection.close(); connection.close_pool()",
+    )
+    assert found == ["aad_system", None]
+
+
 def test_closing_a_pool_that_is_not_there_takes_no_token(sandbox: Sandbox, project: Path) -> None:
     with_database(project, POOL)
     sandbox.faults(status=400)
