@@ -6,6 +6,10 @@ rest of the library.
 
 from __future__ import annotations
 
+# requests and Python import these three with the first request, which is not made under the lock.
+import encodings.idna
+import encodings.utf_8_sig  # noqa: F401
+import netrc  # noqa: F401
 import os
 import random
 import re
@@ -58,15 +62,12 @@ PRODUCTION: Final = frozenset(
 )
 """Values of AZURE_TOKEN_CREDENTIALS that do not say this is a developer's machine."""
 
-LATE_IMPORTS: Final = ("encodings.idna", "encodings.utf_8_sig", "netrc")
-"""Modules that requests and Python import with the first request."""
-
-AZURES_LATE_IMPORTS: Final = (
+LATE_IMPORTS: Final = (
     "azure.core.rest._http_response_impl",
     "azure.core.rest._requests_basic",
     "msal_extensions",
 )
-"""Those that azure-identity imports then."""
+"""Modules that azure-identity imports with the first request."""
 
 WORKLOAD_VARIABLES: Final = (
     "AZURE_AUTHORITY_HOST",
@@ -136,19 +137,11 @@ def credential_for(identity: Identity, session: Session, left: float) -> Any:
     left = max(left, SHORTEST)
     timeouts = min(CONNECT_TIMEOUT, left), min(READ_TIMEOUT, left)
     with forking.importing:
-        _import(*LATE_IMPORTS)
         if identity.method is AuthMethod.SERVICE_PRINCIPAL:
             return _service_principal(identity, _options(session, timeouts))
         if identity.method is AuthMethod.DEVELOPER:
             return _developer()
         return _managed(identity, session, timeouts)
-
-
-def _import(*names: str) -> None:
-    """Import now, under the lock, what a thread would import later, without it."""
-    for name in names:
-        with suppress(ImportError):  # another version may do without
-            import_module(name)
 
 
 def _managed(identity: Identity, session: Session, timeouts: tuple[float, float]) -> Any:
@@ -212,7 +205,9 @@ def _options(session: Session, timeouts: tuple[float, float]) -> dict[str, Any]:
     """Let azure-identity ask through our session, once: we know how long there is to try."""
     from azure.core.pipeline.transport import RequestsTransport  # noqa: PLC0415
 
-    _import(*AZURES_LATE_IMPORTS)
+    for name in LATE_IMPORTS:  # now, under the lock
+        with suppress(ImportError):  # another version may do without
+            import_module(name)
     connect, read = timeouts
     transport = RequestsTransport(
         session=session, session_owner=False, connection_timeout=connect, read_timeout=read

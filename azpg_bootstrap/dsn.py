@@ -43,7 +43,7 @@ DOTNET_ONLY: Final = frozenset(
 DOTNET_SSLMODES: Final = {"verifyca": "verify-ca", "verifyfull": "verify-full"}
 
 DOTNET_PAIR: Final = re.compile(
-    r"""(?: \s* ; )* \s*                                # nothing between two semicolons
+    r"""(?: \s* ; )* \s*                            # nothing between two semicolons
         (?P<key> (?: [^=;] | == )+ ) =            # == stands for one = inside a keyword
         \s* (?: "(?P<double> (?: [^"] | "" )* )"      # a doubled quote stands for one
               | '(?P<single> (?: [^'] | '' )* )'

@@ -20,7 +20,6 @@ Timeouts = tuple[float, float]
 SUFFIX: Final = "/.default"
 """What makes a scope of a resource; managed identities are asked for the resource."""
 
-
 NO_WORDS: Final = "no reason given"
 
 MSALS_NO_WORDS: Final = "None, None"

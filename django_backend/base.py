@@ -122,9 +122,9 @@ class AzureConnection(Wrapper):
                 "OPTIONS has a service, whose file is not read here: give HOST, NAME and so on"
             )
         given = {
-            keyword: self.settings_dict[key] or options.get(keyword)
+            keyword: value
             for key, keyword in KEYWORDS.items()
-            if self.settings_dict[key] or options.get(keyword)
+            if (value := self.settings_dict[key] or options.get(keyword))
         }
         if self.settings_dict["NAME"] is None:  # what Django makes and drops databases from
             given["dbname"] = "postgres"

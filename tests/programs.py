@@ -4,11 +4,12 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psycopg2
@@ -120,6 +121,15 @@ def until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < deadline
         time.sleep(POLL)
+
+
+def answer_all(server: socket.socket, what: bytes) -> None:
+    """Answer whoever connects with one thing, and then with silence, until the server is closed."""
+    kept = []  # an answer is read before its connection goes
+    with suppress(OSError):
+        while True:
+            kept.append(server.accept()[0])
+            kept[-1].sendall(what)
 
 
 @contextmanager

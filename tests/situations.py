@@ -9,6 +9,7 @@ from typing import Any
 import certifi
 import psycopg2
 import pytest
+from programs import answer_all
 
 from azpg_bootstrap.sandbox import Sandbox
 
@@ -66,18 +67,7 @@ class World:
         """Be a server that answers one thing to whoever connects, and then keeps silent."""
         server = socket.create_server(("127.0.0.1", 0))
         self.put(PORT=str(server.getsockname()[1]), CONNECT_TIMEOUT="1")
-
-        def serve() -> None:
-            kept = []  # an answer is read before its connection goes
-            while True:
-                try:
-                    connection, _ = server.accept()
-                except OSError:
-                    return
-                kept.append(connection)
-                connection.sendall(answer)
-
-        threading.Thread(target=serve, daemon=True).start()
+        threading.Thread(target=answer_all, args=(server, answer), daemon=True).start()
 
 
 def closed_port() -> str:

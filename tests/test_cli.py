@@ -1,5 +1,4 @@
 import os
-import shlex
 import signal
 import socket
 import subprocess
@@ -8,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from command_line import AZPG, azpg
+from command_line import AZPG, azpg, in_a_shell
 
 from azpg_bootstrap.cli import main
 from azpg_bootstrap.commands import demo, env
@@ -87,20 +86,6 @@ def test_an_interrupted_sandbox_leaves_nothing_behind(tmp_path: Path, number: in
         process.send_signal(number)
     assert process.wait(20) == 128 + number
     assert not folder.exists()
-
-
-def in_a_shell(line: str, code: int, **environ: str) -> subprocess.CompletedProcess[str]:
-    command = f"{shlex.join(AZPG)} {line}"
-    done = subprocess.run(
-        ["sh", "-c", command],
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-"])

@@ -8,11 +8,11 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import psycopg2
 import pytest
+from programs import answer_all
 
 import azpg_bootstrap as azpg
 from azpg_bootstrap import tokens
@@ -149,19 +149,10 @@ def test_what_the_network_does_is_explained_as_well(
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = given.get("port")
         if port in answers:
-            threading.Thread(target=answer, args=(server, answers[port]), daemon=True).start()
+            threading.Thread(target=answer_all, args=(server, answers[port]), daemon=True).start()
             given = given | {"port": server.getsockname()[1]}
         error = refusal(opener, database, sslmode="verify-full", **given)
     assert advice in notes(error)
-
-
-def answer(server: socket.socket, what: bytes) -> None:
-    """Answer whoever connects with one thing, and then with silence."""
-    kept = []
-    with suppress(OSError):  # the test is over
-        while True:
-            kept.append(server.accept()[0])
-            kept[-1].sendall(what)
 
 
 @pytest.mark.parametrize("opener", openers(*RAISING))

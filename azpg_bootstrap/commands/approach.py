@@ -31,11 +31,9 @@ def variables(walk: Walk) -> Finding:
     names = [variable.name for variable in found]
     text = f"client type {client}: {', '.join(names)}"
     data = {"names": names, "client_type": client, "unread": unread(walk.environ)}
-    if not data["unread"]:
-        return Finding(text, data=data)
-    return Finding(
-        f"{text}\nnot read, misspelt perhaps: {', '.join(data['unread'])}", State.NOTE, data
-    )
+    if data["unread"]:
+        text += f"\nnot read, misspelt perhaps: {', '.join(data['unread'])}"
+    return Finding(text, State.NOTE if data["unread"] else State.OK, data)
 
 
 def client_type(found: Iterable[Variable]) -> str:

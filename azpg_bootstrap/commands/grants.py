@@ -37,19 +37,9 @@ HEADING: Final = (
     "-- Default privileges hold for what the role after FOR ROLE, or else who runs this, creates."
 )
 
-OWNERS: Final = """
-SELECT DISTINCT pg_get_userbyid(c.relowner)
-FROM pg_class c WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
-  AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND pg_get_userbyid(c.relowner) <> %(role)s
-  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
-                  AND d.objid = c.oid AND d.deptype = 'e')
-ORDER BY 1
-"""
-
-# What belongs to an extension, such as PostGIS, is its own affair, and mostly Azure's property.
-
-# Each row: what it is, its name, and the privilege that is missing on it.
-MISSING: Final = """
+# What is in the schema, and who else owns any of it. What belongs to an extension, such as PostGIS,
+# is its own affair, and mostly Azure's property.
+RELATIONS: Final = """
 WITH schema AS (SELECT oid, nspname FROM pg_namespace WHERE nspname = %(schema)s),
 relation AS (
     SELECT c.* FROM pg_class c JOIN schema ON c.relnamespace = schema.oid
@@ -58,7 +48,13 @@ relation AS (
 ),
 owner AS (SELECT DISTINCT relowner AS oid FROM relation
           WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-          AND pg_get_userbyid(relowner) <> %(role)s),
+          AND pg_get_userbyid(relowner) <> %(role)s)"""
+
+OWNERS: Final = f"{RELATIONS} SELECT pg_get_userbyid(oid) FROM owner ORDER BY 1"  # noqa: S608, our own
+
+# Each row: what it is, its name, and the privilege that is missing on it.
+MISSING: Final = f"""
+{RELATIONS},
 future AS (
     SELECT 'r' AS kind, 'tables to come of' AS what, unnest(%(tables)s::text[]) AS privilege
     UNION ALL SELECT 'S', 'sequences to come of', unnest(%(sequences)s::text[])
@@ -85,7 +81,7 @@ WHERE NOT EXISTS (
     AND g.privilege = future.privilege
 )
 ORDER BY 1, 2, 3
-"""
+"""  # noqa: S608
 
 
 class Missing(NamedTuple):

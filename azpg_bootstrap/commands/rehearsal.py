@@ -6,11 +6,12 @@ import argparse
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
 from azpg_bootstrap.commands.exits import Failure, not_started
+from azpg_bootstrap.commands.signals import handling
 from azpg_bootstrap.sandbox import Sandbox, SandboxError
 
 EXIT_SIGNALLED: Final = 128
@@ -49,21 +50,12 @@ def _own_environment() -> dict[str, str]:
 def _run(command: Sequence[str], environ: Mapping[str, str]) -> int:
     # At a Ctrl-C the terminal tells the program too, which ends when it likes. An exception here
     # could come between the program's end and the moment in which its exit code is noted.
-    with _handling(signal.SIGINT, lambda *_: None):
+    with handling(signal.SIGINT, lambda *_: None):
         try:
             process = subprocess.Popen(command, env=environ)
         except OSError as error:
             raise not_started(command, error) from error
         # What the program leaves behind is cleaned up after it has ended.
-        with _handling(signal.SIGTERM, lambda number, _: process.send_signal(number)):
+        with handling(signal.SIGTERM, lambda number, _: process.send_signal(number)):
             code = process.wait()
     return EXIT_SIGNALLED - code if code < 0 else code
-
-
-@contextmanager
-def _handling(number: signal.Signals, handler: Callable[[int, object], None]) -> Iterator[None]:
-    before = signal.signal(number, handler)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
 from psycopg2.sql import SQL, Composable, Identifier
 
 from azpg_bootstrap.commands.exits import Exit, Failure
+from azpg_bootstrap.commands.signals import handling
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Psycopg2Connection  # noqa: N812
@@ -26,17 +27,11 @@ def log_in(database: Database, **libpq: Any) -> Psycopg2Connection:
         return connection
 
 
-@contextmanager
-def _interruptible() -> Iterator[None]:
+def _interruptible() -> AbstractContextManager[None]:
     """Let a Ctrl-C end the process as it stands: libpq waits where Python does not hear it."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        if before is signal.default_int_handler:
-            signal.signal(signal.SIGINT, before)
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return nullcontext()  # somebody wants it otherwise
+    return handling(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextmanager

@@ -15,7 +15,6 @@ KEYWORDS: Final = frozenset(
     ssl_min_protocol_version ssl_max_protocol_version""".split()
 )
 
-
 BOUNDS: Final = {
     "ssl_min_protocol_version": "minimum_version",
     "ssl_max_protocol_version": "maximum_version",
